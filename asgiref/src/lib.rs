@@ -1,0 +1,30 @@
+//! Channel layers: the messages, the names, the contract, and one that lives in memory.
+#![forbid(unsafe_code)]
+
+mod capacity;
+mod config;
+mod display;
+mod error;
+mod glob;
+mod inmemory;
+mod layer;
+mod map;
+mod message;
+mod name;
+mod statistics;
+mod value;
+
+pub use bytes::Bytes;
+pub use bytestring::ByteString;
+
+pub use capacity::Capacities;
+pub use config::LayerConfig;
+pub use error::{BoxError, Error, Result};
+pub use glob::Glob;
+pub use inmemory::InMemoryChannelLayer;
+pub use layer::{ChannelLayer, ChannelLayerExt, Extension, Flush, Groups, Statistics};
+pub use map::{Iter, Map};
+pub use message::Message;
+pub use name::{ChannelKind, ChannelName, ChannelPattern, GroupName, MAX_NAME_LENGTH};
+pub use statistics::{ChannelStatistics, GlobalStatistics};
+pub use value::{Value, ValueKind};
