@@ -1,0 +1,1 @@
+//! Locks that survive the death of the process holding them.

@@ -1,0 +1,1 @@
+//! The shared memory segment: the one place of this crate with unsafe code.

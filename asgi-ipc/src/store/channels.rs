@@ -1,0 +1,1 @@
+//! The channel directory and message storage.

@@ -1,0 +1,1 @@
+//! Groups, indexed by their members.

@@ -1,0 +1,4 @@
+//! Channels, messages and groups inside a segment.
+
+mod channels;
+mod groups;

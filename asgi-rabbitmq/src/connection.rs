@@ -1,0 +1,1 @@
+//! Connections to the broker and how they are restored.

@@ -1,0 +1,1 @@
+//! The ASGI API: send, receive, new channel.

@@ -1,0 +1,1 @@
+//! Normal channels in shared memory on this machine, the others in RabbitMQ.

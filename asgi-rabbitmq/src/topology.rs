@@ -1,0 +1,1 @@
+//! Which queues and exchanges stand for channels and groups.

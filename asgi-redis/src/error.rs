@@ -1,0 +1,1 @@
+//! The transport's own errors and what they become in [`asgiref::Error`].

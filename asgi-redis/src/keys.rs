@@ -1,0 +1,1 @@
+//! Names of the keys: message bodies, channel lists, group sets, statistics counters.

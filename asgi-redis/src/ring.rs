@@ -1,0 +1,1 @@
+//! Which server holds a single-reader channel, a process-specific channel or a group.

@@ -1,0 +1,1 @@
+//! Server-side scripts: the steps that must be atomic.

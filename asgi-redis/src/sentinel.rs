@@ -1,0 +1,1 @@
+//! Servers found, and followed through failover, by Redis Sentinel.
