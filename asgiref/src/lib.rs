@@ -11,6 +11,7 @@ mod layer;
 mod map;
 mod message;
 mod name;
+pub mod protocol;
 mod statistics;
 mod value;
 

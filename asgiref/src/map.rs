@@ -16,7 +16,13 @@ const INDEX_FROM: usize = 24;
 pub struct Map {
     entries: Vec<(ByteString, Value)>,
     /// Position of each key; present only for maps too large to be searched entry by entry.
-    index: Option<HashMap<ByteString, usize>>,
+    /// Boxed because few maps have one, and every [`Value`] is as large as the largest variant.
+    index: Option<Box<Index>>,
+}
+
+#[derive(Clone)]
+struct Index {
+    positions: HashMap<ByteString, usize>,
 }
 
 impl Map {
@@ -36,6 +42,16 @@ impl Map {
             entries: Vec::with_capacity(capacity),
             index: None,
         }
+    }
+
+    /// A map of entries whose keys are known to differ from each other.
+    pub(crate) fn from_distinct(entries: Vec<(ByteString, Value)>) -> Self {
+        let mut map = Self {
+            entries,
+            index: None,
+        };
+        map.rebuild_index();
+        map
     }
 
     /// How many entries there are.
@@ -76,7 +92,7 @@ impl Map {
         }
         let at = self.entries.len();
         if let Some(index) = &mut self.index {
-            index.insert(key.clone(), at);
+            index.positions.insert(key.clone(), at);
         }
         self.entries.push((key, value));
         if self.index.is_none() && self.entries.len() >= INDEX_FROM {
@@ -112,18 +128,17 @@ impl Map {
 
     fn position(&self, key: &str) -> Option<usize> {
         match &self.index {
-            Some(index) => index.get(key).copied(),
+            Some(index) => index.positions.get(key).copied(),
             None => self.entries.iter().position(|(known, _)| *known == *key),
         }
     }
 
     fn rebuild_index(&mut self) {
         self.index = (self.entries.len() >= INDEX_FROM).then(|| {
-            self.entries
-                .iter()
-                .enumerate()
-                .map(|(at, (key, _))| (key.clone(), at))
-                .collect()
+            let positions = self.entries.iter().enumerate();
+            Box::new(Index {
+                positions: positions.map(|(at, (key, _))| (key.clone(), at)).collect(),
+            })
         });
     }
 }

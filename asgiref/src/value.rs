@@ -14,7 +14,7 @@ use crate::name::{ChannelName, GroupName};
 /// ```
 /// use asgiref::Value;
 ///
-/// let value = Value::from(vec![1, 2, 3]);
+/// let value = Value::from([1, 2, 3]);
 /// assert_eq!(value, Value::List(vec![Value::Int(1), Value::Int(2), Value::Int(3)]));
 /// ```
 ///

@@ -1,0 +1,310 @@
+use std::fmt;
+
+use bytes::Bytes;
+use bytestring::ByteString;
+
+use crate::error::{Error, Result};
+use crate::protocol::fields::HEADERS;
+use crate::value::Value;
+
+/// The header fields of a request or a response, in order, repeated names kept apart.
+///
+/// In a message they are a list of `[name, value]` pairs of byte strings. Names are written in
+/// lower case, as the specification asks; when read they stay as they are, and are found in
+/// either case. Names and values given as text are read as their Latin-1 encoding, and a map from
+/// names to values is read as a list of its entries: Python peers send both.
+///
+/// ```
+/// use asgiref::protocol::Headers;
+///
+/// let mut headers = Headers::new();
+/// headers.push("content-type", "text/html");
+/// headers.push("set-cookie", "a=1");
+/// headers.push("set-cookie", "b=2");
+/// assert_eq!(headers.get("Content-Type").unwrap(), "text/html");
+/// assert_eq!(headers.get_all("set-cookie").count(), 2);
+/// ```
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Headers {
+    fields: Vec<(Bytes, Bytes)>,
+}
+
+impl Headers {
+    /// No header fields.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self { fields: Vec::new() }
+    }
+
+    /// No header fields, with room for `capacity` of them.
+    #[must_use]
+    pub fn with_capacity(capacity: usize) -> Self {
+        Self {
+            fields: Vec::with_capacity(capacity),
+        }
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub const fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub const fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// The value of the first field called `name`, in upper or lower case.
+    #[must_use]
+    pub fn get(&self, name: impl AsRef<[u8]>) -> Option<&Bytes> {
+        let name = name.as_ref();
+        self.fields
+            .iter()
+            .find(|(known, _)| known.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
+    }
+
+    /// The values of all fields called `name`, in upper or lower case, in order.
+    pub fn get_all<'a, N>(&'a self, name: N) -> impl Iterator<Item = &'a Bytes> + use<'a, N>
+    where
+        N: AsRef<[u8]>,
+    {
+        self.fields
+            .iter()
+            .filter(move |(known, _)| known.eq_ignore_ascii_case(name.as_ref()))
+            .map(|(_, value)| value)
+    }
+
+    /// Whether there is a field called `name`, in upper or lower case.
+    #[must_use]
+    pub fn contains(&self, name: impl AsRef<[u8]>) -> bool {
+        self.get(name).is_some()
+    }
+
+    /// Adds a field at the end.
+    pub fn push(&mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) {
+        self.fields.push((name.into(), value.into()));
+    }
+
+    /// Keeps the fields for which `keep` is true.
+    pub fn retain(&mut self, mut keep: impl FnMut(&Bytes, &Bytes) -> bool) {
+        self.fields.retain(|(name, value)| keep(name, value));
+    }
+
+    /// The fields in order.
+    pub fn iter(&self) -> std::slice::Iter<'_, (Bytes, Bytes)> {
+        self.fields.iter()
+    }
+
+    /// The fields in order.
+    #[must_use]
+    pub fn as_slice(&self) -> &[(Bytes, Bytes)] {
+        &self.fields
+    }
+
+    /// Checks what a server writes to the wire as it is: names must be HTTP tokens, values must
+    /// not hold a control character other than the tab. A line break in a value would let an
+    /// application's input add header fields, or a whole response.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidMessage`], naming the field.
+    pub fn check(&self) -> Result<()> {
+        for (name, value) in &self.fields {
+            if name.is_empty() {
+                return Err(Error::invalid_message(HEADERS, "a name is empty"));
+            }
+            if !name.iter().all(|byte| is_token_byte(*byte)) {
+                return Err(Error::invalid_message(
+                    HEADERS,
+                    format_args!("{} is not a header name", Quoted(name)),
+                ));
+            }
+            if let Some(byte) = value.iter().find(|byte| is_forbidden_in_value(**byte)) {
+                return Err(Error::invalid_message(
+                    HEADERS,
+                    format_args!("the value of {} holds the byte 0x{byte:02x}", Quoted(name)),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads the value at the key `headers`.
+    pub(super) fn read(value: &Value) -> Result<Self> {
+        let mut headers;
+        match value {
+            Value::Null => headers = Self::new(),
+            Value::List(items) => {
+                headers = Self::with_capacity(items.len());
+                for (at, item) in items.iter().enumerate() {
+                    let Value::List(pair) = item else {
+                        return Err(not_a_pair(at, item));
+                    };
+                    let [name, value] = pair.as_slice() else {
+                        return Err(not_a_pair(at, item));
+                    };
+                    headers.push(read_bytes(at, name)?, read_bytes(at, value)?);
+                }
+            }
+            Value::Map(map) => {
+                headers = Self::with_capacity(map.len());
+                for (at, (name, value)) in map.iter().enumerate() {
+                    headers.push(latin1(at, name)?, read_bytes(at, value)?);
+                }
+            }
+            other => {
+                return Err(Error::invalid_message(
+                    HEADERS,
+                    format_args!("must be a list of pairs, and is {}", other.kind()),
+                ));
+            }
+        }
+        Ok(headers)
+    }
+}
+
+impl From<Headers> for Value {
+    fn from(headers: Headers) -> Self {
+        let pair =
+            |(name, value)| Self::List(vec![Self::Bytes(lower_case(name)), Self::Bytes(value)]);
+        Self::List(headers.fields.into_iter().map(pair).collect())
+    }
+}
+
+impl TryFrom<&Value> for Headers {
+    type Error = Error;
+
+    fn try_from(value: &Value) -> Result<Self> {
+        Self::read(value)
+    }
+}
+
+impl<N: Into<Bytes>, V: Into<Bytes>> Extend<(N, V)> for Headers {
+    fn extend<I: IntoIterator<Item = (N, V)>>(&mut self, fields: I) {
+        self.fields.extend(
+            fields
+                .into_iter()
+                .map(|(name, value)| (name.into(), value.into())),
+        );
+    }
+}
+
+impl<N: Into<Bytes>, V: Into<Bytes>> FromIterator<(N, V)> for Headers {
+    fn from_iter<I: IntoIterator<Item = (N, V)>>(fields: I) -> Self {
+        let mut headers = Self::new();
+        headers.extend(fields);
+        headers
+    }
+}
+
+impl<N: Into<Bytes>, V: Into<Bytes>, const LEN: usize> From<[(N, V); LEN]> for Headers {
+    fn from(fields: [(N, V); LEN]) -> Self {
+        Self::from_iter(fields)
+    }
+}
+
+impl<'a> IntoIterator for &'a Headers {
+    type Item = &'a (Bytes, Bytes);
+    type IntoIter = std::slice::Iter<'a, (Bytes, Bytes)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.iter()
+    }
+}
+
+impl IntoIterator for Headers {
+    type Item = (Bytes, Bytes);
+    type IntoIter = std::vec::IntoIter<(Bytes, Bytes)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.fields.into_iter()
+    }
+}
+
+impl fmt::Debug for Headers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&Value::from(self.clone()), f)
+    }
+}
+
+/// Bytes of a name shown in an error before it is cut.
+const MAX_SHOWN: usize = 64;
+
+/// A header name in an error: quoted, escaped and short.
+struct Quoted<'a>(&'a [u8]);
+
+impl fmt::Display for Quoted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let shown = &self.0[..self.0.len().min(MAX_SHOWN)];
+        write!(f, "`{}`", shown.escape_ascii())
+    }
+}
+
+fn read_bytes(at: usize, value: &Value) -> Result<Bytes> {
+    match value {
+        Value::Bytes(bytes) => Ok(bytes.clone()),
+        Value::Text(text) => latin1(at, text),
+        other => Err(Error::invalid_message(
+            HEADERS,
+            format_args!("item {at} holds {}, not a byte string", other.kind()),
+        )),
+    }
+}
+
+/// The Latin-1 encoding of `text`; shares it if it is ASCII.
+fn latin1(at: usize, text: &ByteString) -> Result<Bytes> {
+    if text.is_ascii() {
+        return Ok(text.as_bytes().clone());
+    }
+    let encoded: Option<Vec<u8>> = text.chars().map(|char| u8::try_from(char).ok()).collect();
+    encoded.map(Bytes::from).ok_or_else(|| {
+        Error::invalid_message(
+            HEADERS,
+            format_args!("item {at} holds text that Latin-1 cannot express"),
+        )
+    })
+}
+
+fn not_a_pair(at: usize, item: &Value) -> Error {
+    Error::invalid_message(
+        HEADERS,
+        format_args!("item {at} must be a [name, value] pair, not {item}"),
+    )
+}
+
+fn lower_case(name: Bytes) -> Bytes {
+    if name.iter().any(u8::is_ascii_uppercase) {
+        name.to_ascii_lowercase().into()
+    } else {
+        name
+    }
+}
+
+/// The characters of an HTTP token (RFC 9110, section 5.6.2).
+pub(super) const fn is_token_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#'
+                | b'$'
+                | b'%'
+                | b'&'
+                | b'\''
+                | b'*'
+                | b'+'
+                | b'-'
+                | b'.'
+                | b'^'
+                | b'_'
+                | b'`'
+                | b'|'
+                | b'~'
+        )
+}
+
+const fn is_forbidden_in_value(byte: u8) -> bool {
+    (byte < b' ' && byte != b'\t') || byte == 0x7f
+}
