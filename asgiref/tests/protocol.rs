@@ -299,6 +299,16 @@ fn response_round_trip() {
         chunk,
         message! { "content" => b"more", "more_content" => true }
     );
+
+    let aborted = Message::from(http::Response::aborted());
+    assert_eq!(
+        aborted,
+        message! { "content" => b"", "closed" => true, "more_content" => false }
+    );
+    assert_eq!(
+        http::Response::try_from(aborted).unwrap(),
+        http::Response::aborted()
+    );
 }
 
 #[test]
@@ -316,6 +326,7 @@ fn response_rules() {
     refused("status", "200".into());
     refused("content", "text".into());
     refused("more_content", 0.into());
+    refused("closed", 0.into());
     refused("request", message! {}.into());
 }
 

@@ -201,6 +201,10 @@ pub struct Response {
     pub content: Bytes,
     /// Whether more messages follow; false ends the response.
     pub more_content: bool,
+    /// The application cannot complete the response it began: the server breaks the connection
+    /// off, so that the client does not take what it got for the whole. An extension, after the
+    /// key of the same name in [`BodyChunk`]; servers that do not know it end the response.
+    pub closed: bool,
 }
 
 impl Response {
@@ -218,6 +222,15 @@ impl Response {
         Self {
             content: content.into(),
             more_content,
+            ..Self::default()
+        }
+    }
+
+    /// The end of a response that cannot be completed.
+    #[must_use]
+    pub fn aborted() -> Self {
+        Self {
+            closed: true,
             ..Self::default()
         }
     }
@@ -242,18 +255,22 @@ impl TryFrom<&Message> for Response {
             headers,
             content: fields::opt_bytes(message, CONTENT)?,
             more_content: fields::flag(message, MORE_CONTENT)?,
+            closed: fields::flag(message, CLOSED)?,
         })
     }
 }
 
 impl From<Response> for Message {
     fn from(response: Response) -> Self {
-        let mut fields = Fields::with_capacity(4);
+        let mut fields = Fields::with_capacity(5);
         fields.put_some(STATUS, response.status);
         if response.status.is_some() || !response.headers.is_empty() {
             fields.put(fields::HEADERS, response.headers);
         }
         fields.put(CONTENT, response.content);
+        if response.closed {
+            fields.put(CLOSED, true);
+        }
         fields.put(MORE_CONTENT, response.more_content);
         fields.into_message()
     }
