@@ -1,0 +1,66 @@
+//! Arguments of consumers, made from the message.
+
+mod message;
+mod params;
+mod state;
+
+use std::convert::Infallible;
+use std::future::Future;
+
+use crate::context::Context;
+use crate::error::ConsumerError;
+
+pub use message::{Json, ReplyChannel, Text};
+pub use params::Params;
+pub use state::{FromRef, State};
+
+/// Something a consumer can have as an argument.
+///
+/// [`Context`] is the argument that can do everything; the others ask for one thing and make sure
+/// it is there. If one cannot be made, the consumer is not called and the rejection is its result.
+///
+/// | argument | what it is |
+/// |---|---|
+/// | [`Context`] | the call: message, reply, groups, channels, captures |
+/// | [`Message`](asgiref::Message) | the message |
+/// | [`ChannelName`](asgiref::ChannelName) | the channel it came on |
+/// | [`ReplyChannel`] | the channel that answers go to |
+/// | [`Params<T>`](Params) | what the route captured, as a `T` |
+/// | [`RouteParams`](crate::RouteParams) | what the route captured, by name |
+/// | [`Text`] | the text of a WebSocket frame |
+/// | [`Json<T>`](Json) | the same, from JSON |
+/// | [`State<T>`](State) | what was given to [`Router::with_state`](crate::Router::with_state) |
+/// | [`ChannelLayers`](crate::ChannelLayers) | the program's channel layers |
+/// | `Option<T>` | another argument if it can be made |
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot be an argument of a consumer",
+    label = "does not implement `FromMessage<{S}>`",
+    note = "a `State<T>` needs a router whose state is `T`, or from which `T` can be taken \
+            (see `FromRef`)"
+)]
+pub trait FromMessage<S>: Sized {
+    /// Why it could not be made.
+    type Rejection: Into<ConsumerError>;
+
+    /// Makes the argument.
+    fn from_message(
+        cx: &Context,
+        state: &S,
+    ) -> impl Future<Output = Result<Self, Self::Rejection>> + Send;
+}
+
+impl<S: Sync> FromMessage<S> for Context {
+    type Rejection = Infallible;
+
+    async fn from_message(cx: &Context, _state: &S) -> Result<Self, Infallible> {
+        Ok(cx.clone())
+    }
+}
+
+impl<S: Sync, T: FromMessage<S>> FromMessage<S> for Option<T> {
+    type Rejection = Infallible;
+
+    async fn from_message(cx: &Context, state: &S) -> Result<Self, Infallible> {
+        Ok(T::from_message(cx, state).await.ok())
+    }
+}

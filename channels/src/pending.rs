@@ -1,0 +1,141 @@
+//! Sends that wait until the consumer ends ([Consumer atomicity]).
+//!
+//! [Consumer atomicity]: https://channels.readthedocs.io/en/1.x/concepts.html
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use asgiref::{ChannelLayer, ChannelLayerExt as _, ChannelName, GroupName, Message};
+use tokio::time::Instant;
+
+use crate::backoff::Backoff;
+
+/// First and longest pause between two attempts to send to a full channel.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
+
+/// Where a held message goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    Channel(ChannelName),
+    Group(GroupName),
+}
+
+impl Target {
+    pub(crate) fn as_str(&self) -> &str {
+        match self {
+            Self::Channel(name) => name.as_str(),
+            Self::Group(name) => name.as_str(),
+        }
+    }
+}
+
+impl From<ChannelName> for Target {
+    fn from(name: ChannelName) -> Self {
+        Self::Channel(name)
+    }
+}
+
+impl From<GroupName> for Target {
+    fn from(name: GroupName) -> Self {
+        Self::Group(name)
+    }
+}
+
+/// One held message.
+#[derive(Debug)]
+pub(crate) struct Held {
+    pub(crate) target: Target,
+    pub(crate) message: Message,
+    /// The layer to send on if it is not the one the consumer's message came on.
+    pub(crate) layer: Option<Arc<dyn ChannelLayer>>,
+}
+
+/// The held messages of one consumer, in order. The first has a place of its own because most
+/// consumers send one message.
+#[derive(Debug, Default)]
+pub(crate) struct Pending {
+    first: Option<Held>,
+    rest: Vec<Held>,
+}
+
+impl Pending {
+    pub(crate) fn push(&mut self, held: Held) {
+        if self.first.is_none() {
+            self.first = Some(held);
+        } else {
+            self.rest.push(held);
+        }
+    }
+
+    /// Puts `held` before everything else.
+    pub(crate) fn push_front(&mut self, held: Held) {
+        if let Some(second) = self.first.replace(held) {
+            self.rest.insert(0, second);
+        }
+    }
+
+    /// Sends everything in order and returns how many messages could not be sent; each of those
+    /// is logged.
+    ///
+    /// A full channel is tried again for up to `limit`. Once that is over, the consumer's later
+    /// messages to the same channel are dropped too: a reader must not see a sequence with holes.
+    pub(crate) async fn flush(self, own: &dyn ChannelLayer, limit: Duration) -> u64 {
+        let mut given_up: Vec<Target> = Vec::new();
+        let mut dropped = 0;
+        for held in self.first.into_iter().chain(self.rest) {
+            if given_up.contains(&held.target) {
+                dropped += 1;
+                continue;
+            }
+            let layer = held.layer.as_deref().unwrap_or(own);
+            if let Err(error) = send_within(layer, &held.target, held.message, limit).await {
+                dropped += 1;
+                tracing::error!(
+                    target_name = held.target.as_str(),
+                    error = &error as &dyn std::error::Error,
+                    "a message of a consumer was dropped",
+                );
+                if error.is_channel_full() {
+                    given_up.push(held.target);
+                }
+            }
+        }
+        dropped
+    }
+}
+
+/// Sends `message`, waiting up to `limit` for room if the channel is full.
+pub(crate) async fn send_within(
+    layer: &dyn ChannelLayer,
+    target: &Target,
+    message: Message,
+    limit: Duration,
+) -> asgiref::Result<()> {
+    let Err(full) = send_once(layer, target, message.clone()).await else {
+        return Ok(());
+    };
+    if !full.is_channel_full() {
+        return Err(full);
+    }
+    let deadline = Instant::now() + limit;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+    loop {
+        let wake = Instant::now() + backoff.next_pause();
+        tokio::time::sleep_until(wake.min(deadline)).await;
+        match send_once(layer, target, message.clone()).await {
+            Err(error) if error.is_channel_full() && Instant::now() < deadline => {}
+            result => return result,
+        }
+    }
+}
+
+async fn send_once(
+    layer: &dyn ChannelLayer,
+    target: &Target,
+    message: Message,
+) -> asgiref::Result<()> {
+    match target {
+        Target::Channel(name) => layer.send(name, message).await,
+        Target::Group(name) => layer.require_groups()?.send_group(name, message).await,
+    }
+}
