@@ -140,3 +140,10 @@ impl Error {
         }
     }
 }
+
+/// Lets a function take anything that converts into a name, names themselves included.
+impl From<std::convert::Infallible> for Error {
+    fn from(never: std::convert::Infallible) -> Self {
+        match never {}
+    }
+}

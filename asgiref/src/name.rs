@@ -513,6 +513,28 @@ macro_rules! text_traits {
             }
         }
 
+        impl TryFrom<&String> for $type {
+            type Error = Error;
+
+            fn try_from(text: &String) -> Result<Self> {
+                Self::new(text.as_str())
+            }
+        }
+
+        impl TryFrom<&ByteString> for $type {
+            type Error = Error;
+
+            fn try_from(text: &ByteString) -> Result<Self> {
+                Self::new(text.clone())
+            }
+        }
+
+        impl From<&$type> for $type {
+            fn from(name: &$type) -> Self {
+                name.clone()
+            }
+        }
+
         impl From<$type> for ByteString {
             fn from(name: $type) -> Self {
                 name.text

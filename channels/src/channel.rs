@@ -154,8 +154,11 @@ impl<'a> BufferedChannel<'a> {
 
     /// Holds `message` until the consumer ends, then sends it.
     pub fn send(&self, message: impl Into<Message>) {
-        self.context
-            .hold(self.channel.layer(), self.name().clone().into(), message.into());
+        self.context.hold(
+            self.channel.layer(),
+            self.name().clone().into(),
+            message.into(),
+        );
     }
 
     /// Sends `message` now, before anything that is held.
@@ -191,8 +194,11 @@ impl<'a> BufferedGroup<'a> {
 
     /// Holds `message` until the consumer ends, then sends it to every member.
     pub fn send(&self, message: impl Into<Message>) {
-        self.context
-            .hold(self.group.layer(), self.name().clone().into(), message.into());
+        self.context.hold(
+            self.group.layer(),
+            self.name().clone().into(),
+            message.into(),
+        );
     }
 
     /// Sends `message` to every member now, before anything that is held.

@@ -370,12 +370,7 @@ impl Context {
             .as_ref()
     }
 
-    fn hold_on(
-        &self,
-        layer: Option<Arc<dyn ChannelLayer>>,
-        target: Target,
-        message: Message,
-    ) {
+    fn hold_on(&self, layer: Option<Arc<dyn ChannelLayer>>, target: Target, message: Message) {
         let mut state = self.root_state();
         if state.ended {
             drop(state);

@@ -123,7 +123,11 @@ impl ChannelLayers {
 impl fmt::Debug for ChannelLayers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map()
-            .entries(self.layers.iter().map(|(alias, layer)| (alias, layer.to_string())))
+            .entries(
+                self.layers
+                    .iter()
+                    .map(|(alias, layer)| (alias, layer.to_string())),
+            )
             .finish()
     }
 }

@@ -35,7 +35,9 @@ pub(super) struct Cut<'a> {
 /// Whether a filter's key is in the message, and if so, where its match ends.
 pub(super) enum Verdict {
     /// The value matches up to this offset in the whole value.
-    Matches { end: usize },
+    Matches {
+        end: usize,
+    },
     Differs,
     /// The message does not have the key.
     Absent,

@@ -136,13 +136,13 @@ impl Search<'_> {
     }
 
     fn all_match(&mut self, filters: &[Filter], cuts: Option<&Cut<'_>>) -> bool {
-        filters.iter().all(|filter| {
-            match filter.check(self.message, cuts, &mut self.params) {
+        filters.iter().all(
+            |filter| match filter.check(self.message, cuts, &mut self.params) {
                 Verdict::Matches { .. } => true,
                 Verdict::Absent => self.absent_keys_match,
                 Verdict::Differs => false,
-            }
-        })
+            },
+        )
     }
 
     /// Cuts one prefix after the other, then looks among `nodes`. Goes as deep as includes and

@@ -82,11 +82,7 @@ impl<'de> Deserializer<'de> for Params<'de> {
         SeqDeserializer::new(self.captures()).deserialize_seq(visitor)
     }
 
-    fn deserialize_tuple<V: Visitor<'de>>(
-        self,
-        len: usize,
-        visitor: V,
-    ) -> Result<V::Value, Error> {
+    fn deserialize_tuple<V: Visitor<'de>>(self, len: usize, visitor: V) -> Result<V::Value, Error> {
         let groups = self.0.len();
         if groups != len {
             return Err(Error::custom(format_args!(
