@@ -7,6 +7,7 @@ mod consumer;
 mod context;
 mod error;
 mod extract;
+pub mod http;
 mod layers;
 mod middleware;
 mod params;

@@ -1,0 +1,238 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use asgiref::protocol::http::Request as RequestMessage;
+use asgiref::{BoxError, Bytes};
+use http::header::{CONTENT_TYPE, HeaderValue};
+use http::{Request, Response, StatusCode};
+use tower::{Service, ServiceExt as _};
+
+use super::body::{Body, Ending, Limits};
+use super::error::{RespondError, RespondErrorKind};
+use super::later::ResponseLater;
+use super::reply::{HttpReplyChannel, SEND_TIMEOUT};
+use super::request::{Settings, make_request};
+use crate::consumer::Consumer;
+use crate::context::Context;
+use crate::error::{ConsumerError, Outcome};
+
+/// How long a service waits for the next part of a request body, unless told otherwise.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A consumer of `http.request` made from a [`tower::Service`], normally an `axum::Router`.
+///
+/// It is the default handler of HTTP: what no route takes comes here, as in Django it comes to
+/// the views. So an axum application gains WebSockets and groups by being wrapped, not rewritten.
+/// Everything an axum handler may take and return works, streams in both directions included.
+///
+/// ```
+/// use axum::{Router, routing::get};
+/// use channels::http::AsgiHandler;
+///
+/// let pages = Router::new().route("/", get(|| async { "Hello world!" }));
+/// let handler = AsgiHandler::new(pages.with_state(()));
+/// ```
+///
+/// (`with_state(())` makes axum prepare its routes once instead of for each request, as
+/// `axum::serve` does by itself.)
+///
+/// # What the service sees
+///
+/// * The path below the mount point, percent-encoded again. A `%2F` in the original has become
+///   `/`: the message format holds decoded paths. [`AsgiRequest`](super::AsgiRequest), among the
+///   extensions, has the rest of the message.
+/// * The body as it arrives; see [`Body`].
+///
+/// # What the client sees
+///
+/// * 400 or 414 instead of a request that is none; see [`RequestError`](super::RequestError).
+/// * 408 if it sends nothing for [`body_timeout`](Self::body_timeout) and 413 if it sends more
+///   than [`max_body_size`](Self::max_body_size): these take the place of any error status with
+///   which the service answers the broken body. A service that makes a success of it is heard.
+/// * 500 if the service fails or panics.
+/// * Nothing if it went away during its upload, or if the service says
+///   [`ResponseLater`].
+/// * A broken connection if the response's body fails after the status was sent.
+#[derive(Clone)]
+#[doc(alias = "ViewConsumer")]
+pub struct AsgiHandler<T> {
+    service: T,
+    settings: Settings,
+    undelivered: Arc<AtomicU64>,
+}
+
+impl<T> AsgiHandler<T> {
+    /// Makes a consumer of `service`, which is cloned for each request.
+    pub fn new<B>(service: T) -> Self
+    where
+        T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
+        T: Clone + Send + Sync + 'static,
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        Self {
+            service,
+            settings: Settings {
+                body: Limits {
+                    timeout: BODY_TIMEOUT,
+                    size: None,
+                },
+                send_timeout: SEND_TIMEOUT,
+            },
+            undelivered: Arc::default(),
+        }
+    }
+
+    /// Sets how long the service waits for the next part of a request body; 60 seconds unless
+    /// set. (The original limits the whole upload to 60 seconds, however large it is.)
+    #[must_use]
+    #[doc(alias = "body_receive_timeout")]
+    pub const fn body_timeout(mut self, limit: Duration) -> Self {
+        self.settings.body.timeout = limit;
+        self
+    }
+
+    /// Sets the largest request body in bytes; none unless set. Extractors that gather a body in
+    /// memory have limits of their own: axum's take 2 MB.
+    #[must_use]
+    pub const fn max_body_size(mut self, limit: u64) -> Self {
+        self.settings.body.size = Some(limit);
+        self
+    }
+
+    /// Sets how long each message of a response waits while the reply channel is full; 60
+    /// seconds unless set. Then the response is given up, so that a server that is gone cannot
+    /// hold a worker for ever.
+    #[must_use]
+    pub const fn send_timeout(mut self, limit: Duration) -> Self {
+        self.settings.send_timeout = limit;
+        self
+    }
+
+    /// How many responses did not reach the reply channel in full since the handler was made;
+    /// clones count together.
+    #[must_use]
+    pub fn undelivered_responses(&self) -> u64 {
+        self.undelivered.load(Ordering::Relaxed)
+    }
+
+    async fn handle<B>(&self, cx: &Context) -> Outcome
+    where
+        T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
+        T: Clone + Send + Sync + 'static,
+        T::Future: Send,
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+    {
+        let message =
+            RequestMessage::try_from(cx.message()).map_err(ConsumerError::invalid_message)?;
+        let reply_channel =
+            HttpReplyChannel::new(message.reply_channel.clone(), Arc::clone(cx.layer()))
+                .send_timeout(self.settings.send_timeout);
+        let (request, body) = match make_request(message, cx, &self.settings) {
+            Ok(request) => request,
+            Err(error) => {
+                tracing::debug!(reply_channel = %reply_channel.name(), %error, "request refused");
+                let response = plain(error.status(), error.to_string());
+                return self.respond(cx, &reply_channel, response).await;
+            }
+        };
+        let response = match self.service.clone().oneshot(request).await {
+            Ok(response) => response,
+            Err(error) => return Err(ConsumerError::failed(error)),
+        };
+        if response.extensions().get::<ResponseLater>().is_some() {
+            cx.answer_later();
+            return Ok(());
+        }
+        let is_error = response.status().is_client_error() || response.status().is_server_error();
+        match body.map_or(Ending::Regular, |body| body.ending()) {
+            Ending::Closed => {
+                tracing::debug!(reply_channel = %reply_channel.name(), "client went away during its upload");
+                cx.answer_later();
+                Ok(())
+            }
+            Ending::TimedOut if is_error => {
+                let text = "the upload was too slow".to_owned();
+                let response = plain(StatusCode::REQUEST_TIMEOUT, text);
+                self.respond(cx, &reply_channel, response).await
+            }
+            Ending::TooLarge if is_error => {
+                let text = "the upload was too large".to_owned();
+                let response = plain(StatusCode::PAYLOAD_TOO_LARGE, text);
+                self.respond(cx, &reply_channel, response).await
+            }
+            Ending::Regular | Ending::TimedOut | Ending::TooLarge => {
+                self.respond(cx, &reply_channel, response).await
+            }
+        }
+    }
+
+    async fn respond<B>(
+        &self,
+        cx: &Context,
+        reply_channel: &HttpReplyChannel,
+        response: Response<B>,
+    ) -> Outcome
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+    {
+        let Err(error) = reply_channel.respond(response).await else {
+            return Ok(());
+        };
+        self.undelivered.fetch_add(1, Ordering::Relaxed);
+        if !error.started && !is_channel_full(&error) {
+            return Err(error.into());
+        }
+        // Nothing more can be said to this client.
+        cx.answer_later();
+        tracing::warn!(
+            error = &error as &dyn std::error::Error,
+            "response not delivered",
+        );
+        Ok(())
+    }
+}
+
+impl<T, B, S> Consumer<ServiceArgs, S> for AsgiHandler<T>
+where
+    T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
+    T: Clone + Send + Sync + 'static,
+    T::Future: Send,
+    B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+    S: Sync,
+{
+    async fn call(&self, cx: Context, _state: &S) -> Outcome {
+        self.handle(&cx).await
+    }
+}
+
+/// Tells consumers made of a service from functions; see [`Consumer`].
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ServiceArgs;
+
+impl<T> fmt::Debug for AsgiHandler<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AsgiHandler")
+            .field("service", &std::any::type_name::<T>())
+            .field("settings", &self.settings)
+            .field("undelivered", &self.undelivered)
+            .finish()
+    }
+}
+
+const fn is_channel_full(error: &RespondError) -> bool {
+    matches!(&error.cause, RespondErrorKind::Layer(error) if error.is_channel_full())
+}
+
+/// A page in plain text.
+fn plain(status: StatusCode, text: String) -> Response<String> {
+    let mut response = Response::new(text);
+    *response.status_mut() = status;
+    response.headers_mut().insert(
+        CONTENT_TYPE,
+        HeaderValue::from_static("text/plain; charset=utf-8"),
+    );
+    response
+}

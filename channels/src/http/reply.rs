@@ -1,0 +1,163 @@
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asgiref::protocol::http::Response as ResponsePart;
+use asgiref::{BoxError, Bytes, ChannelLayer, ChannelName, Message};
+use futures_util::StreamExt as _;
+use http::Response;
+use http_body::Body;
+
+use super::encode::encode_response;
+use super::error::{RespondError, RespondErrorKind};
+use crate::context::Context;
+use crate::error::Outcome;
+use crate::pending::{Target, send_within};
+
+/// How long a message waits for room on a reply channel, unless told otherwise.
+pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Answers the HTTP request that a consumer is called for.
+///
+/// The response goes out at once and part by part, unlike what the consumer sends otherwise; it
+/// waits up to 60 seconds for room on the reply channel. A response that is small and in memory
+/// may as well be [encoded](encode_response) and replied with.
+///
+/// ```
+/// use channels::http::respond;
+/// use channels::{Context, Outcome};
+/// use http::Response;
+///
+/// async fn http_consumer(cx: Context) -> Outcome {
+///     respond(&cx, Response::builder().status(404).body("not here".to_owned())?).await?;
+///     Ok(())
+/// }
+/// ```
+///
+/// # Errors
+///
+/// [`Error::NoReplyChannel`](crate::Error::NoReplyChannel); [`RespondError`] otherwise. If
+/// nothing was sent, a consumer that returns the error is answered for with a 500.
+pub async fn respond<B>(cx: &Context, response: Response<B>) -> Outcome
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>>,
+{
+    let name = cx.reply_channel()?.clone();
+    let result = HttpReplyChannel::new(name, Arc::clone(cx.layer()))
+        .respond(response)
+        .await;
+    if result.as_ref().err().is_none_or(|error| error.started) {
+        cx.answer_later();
+    }
+    Ok(result?)
+}
+
+/// Where the response to a request goes.
+///
+/// It outlives the request's consumer: keep a clone (or the [name](Self::name), and make another
+/// with [`new`](Self::new) in whatever process has the news) and return
+/// [`ResponseLater`](super::ResponseLater).
+///
+/// What is sent here takes effect at once, in contrast to what a consumer sends otherwise: a
+/// response that comes in parts is to flow while it is made.
+#[derive(Clone, Debug)]
+pub struct HttpReplyChannel {
+    layer: Arc<dyn ChannelLayer>,
+    name: ChannelName,
+    send_timeout: Duration,
+}
+
+impl HttpReplyChannel {
+    /// The reply channel `name` of `layer`.
+    #[must_use]
+    pub const fn new(name: ChannelName, layer: Arc<dyn ChannelLayer>) -> Self {
+        Self {
+            layer,
+            name,
+            send_timeout: SEND_TIMEOUT,
+        }
+    }
+
+    /// Sets how long a message waits while the channel is full; 60 seconds unless set.
+    #[must_use]
+    pub const fn send_timeout(mut self, limit: Duration) -> Self {
+        self.send_timeout = limit;
+        self
+    }
+
+    /// The channel's name.
+    #[must_use]
+    pub const fn name(&self) -> &ChannelName {
+        &self.name
+    }
+
+    /// Sends one message; while the channel is full, waits and tries again ([ASGI: Response]
+    /// asks senders for that, and allows them to give up).
+    ///
+    /// # Errors
+    ///
+    /// [`asgiref::Error::ChannelFull`] if the channel was full for the whole
+    /// [time limit](Self::send_timeout): the protocol server is overloaded or gone. Otherwise as
+    /// [`ChannelLayer::send`].
+    ///
+    /// [ASGI: Response]: https://channels.readthedocs.io/en/1.x/asgi/www.html#response
+    pub async fn send(&self, message: Message) -> asgiref::Result<()> {
+        match self.layer.send(&self.name, message.clone()).await {
+            Err(error) if error.is_channel_full() => {
+                let target = Target::Channel(self.name.clone());
+                send_within(&*self.layer, &target, message, self.send_timeout).await
+            }
+            result => result,
+        }
+    }
+
+    /// Sends a response, part by part as its body yields it.
+    ///
+    /// If the body fails, the server is told to break the connection off, so that the client
+    /// does not take what it got for the whole: a message with the key `closed`, as the server
+    /// itself sends for a broken upload.
+    ///
+    /// # Errors
+    ///
+    /// [`RespondError`]; it says whether another response may still be sent.
+    pub async fn respond<B>(&self, response: Response<B>) -> Result<(), RespondError>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let mut messages = pin!(encode_response(response));
+        let mut started = false;
+        while let Some(message) = messages.next().await {
+            let cause = match message {
+                Ok(message) => match self.send(message).await {
+                    Ok(()) => {
+                        started = true;
+                        continue;
+                    }
+                    Err(error) => RespondErrorKind::Layer(error),
+                },
+                Err(error) => RespondErrorKind::Body(error),
+            };
+            if started {
+                self.abort().await;
+            }
+            return Err(RespondError {
+                channel: self.name.clone(),
+                started,
+                cause,
+            });
+        }
+        Ok(())
+    }
+
+    /// Ends a response that cannot be completed. That it could not be completed is what the
+    /// caller reports; there is nothing more to do if this fails too.
+    async fn abort(&self) {
+        if let Err(error) = self.send(ResponsePart::aborted().into()).await {
+            tracing::debug!(
+                channel = self.name.as_str(),
+                error = &error as &dyn std::error::Error,
+                "cannot tell the server that a response broke off",
+            );
+        }
+    }
+}

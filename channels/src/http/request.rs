@@ -1,0 +1,95 @@
+//! From an `http.request` message to the request a service takes.
+
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Duration;
+
+use asgiref::ByteString;
+use asgiref::protocol::http::Request as RequestMessage;
+use http::header::CONTENT_LENGTH;
+use http::{HeaderMap, Method, Request, Uri, Version};
+
+use super::asgi_request::AsgiRequest;
+use super::body::{Body, Limits, Outcome};
+use super::error::RequestError;
+use super::headers::from_message_headers;
+use super::uri::request_target;
+use crate::context::Context;
+
+/// What a request is made with besides the message.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Settings {
+    pub(super) body: Limits,
+    /// How long a message waits for room on the reply channel.
+    pub(super) send_timeout: Duration,
+}
+
+/// Makes the request, and if its body is still on its way, what tells how that ends.
+///
+/// # Errors
+///
+/// [`RequestError`].
+pub(super) fn make_request(
+    message: RequestMessage,
+    context: &Context,
+    settings: &Settings,
+) -> Result<(Request<Body>, Option<Outcome>), RequestError> {
+    let method = method(&message.method)?;
+    let target = request_target(&message.path, &message.root_path, &message.query_string)?;
+    let version = version(&message.http_version);
+    let headers = from_message_headers(message.headers)?;
+    if let Some(limit) = settings.body.size
+        && announced_size(&headers).max(message.body.len() as u64) > limit
+    {
+        return Err(RequestError::BodyTooLarge { limit });
+    }
+    let (body, outcome) = match message.body_channel {
+        None => (Body::from(message.body), None),
+        Some(channel) => {
+            let layer = Arc::clone(context.layer());
+            let (body, outcome) = Body::continued(message.body, layer, channel, settings.body);
+            (body, Some(outcome))
+        }
+    };
+    let mut request = Request::new(body);
+    *request.method_mut() = method;
+    *request.uri_mut() = Uri::from(target);
+    *request.version_mut() = version;
+    *request.headers_mut() = headers;
+    request.extensions_mut().insert(AsgiRequest::new(
+        context.clone(),
+        message.reply_channel,
+        settings.send_timeout,
+    ));
+    Ok((request, outcome))
+}
+
+/// The method in upper case, as the specification asks servers to write it and not all do.
+fn method(text: &ByteString) -> Result<Method, RequestError> {
+    let upper = if text.bytes().any(|byte| byte.is_ascii_lowercase()) {
+        Cow::Owned(text.to_ascii_uppercase())
+    } else {
+        Cow::Borrowed(&**text)
+    };
+    Method::from_bytes(upper.as_bytes()).map_err(|_| RequestError::Method {
+        method: text.chars().take(64).collect(),
+    })
+}
+
+fn version(text: &str) -> Version {
+    match text {
+        "0.9" => Version::HTTP_09,
+        "1.0" => Version::HTTP_10,
+        "2" | "2.0" => Version::HTTP_2,
+        "3" | "3.0" => Version::HTTP_3,
+        _ => Version::HTTP_11,
+    }
+}
+
+/// The size the client announced, 0 if it announced none that can be understood.
+fn announced_size(headers: &HeaderMap) -> u64 {
+    headers
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse().ok())
+        .unwrap_or(0)
+}
