@@ -4,8 +4,11 @@
 
 use regex::Regex;
 
-use crate::error::{Error, Result};
-use crate::glob::glob_to_regex;
+use crate::error::Result;
+use crate::glob::{compile, glob_to_regex};
+
+/// What the option is called in error messages.
+const OPTION: &str = "channel_capacity";
 
 /// A capacity for all channels, and exceptions from it for channels whose name matches a glob or
 /// a regular expression; the first match wins.
@@ -52,10 +55,10 @@ impl Capacities {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the glob is too large to be compiled.
+    /// [`Error::Config`](crate::Error::Config) if the glob is longer than 1000 bytes.
     pub fn glob(&mut self, pattern: &str, capacity: usize) -> Result<()> {
-        self.rules
-            .push((compile(pattern, &glob_to_regex(pattern))?, capacity));
+        let regex = compile(OPTION, pattern, glob_to_regex)?;
+        self.rules.push((regex, capacity));
         Ok(())
     }
 
@@ -63,11 +66,18 @@ impl Capacities {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the expression cannot be parsed.
+    /// [`Error::Config`](crate::Error::Config) if the expression cannot be parsed, needs too much
+    /// memory or is longer than 1000 bytes.
     pub fn regex(&mut self, pattern: &str, capacity: usize) -> Result<()> {
-        self.rules
-            .push((compile(pattern, &format!("^(?:{pattern})"))?, capacity));
+        let regex = compile(OPTION, pattern, |pattern| format!("^(?:{pattern})"))?;
+        self.rules.push((regex, capacity));
         Ok(())
+    }
+
+    /// The capacity of channels that no rule matches.
+    #[must_use]
+    pub const fn default_capacity(&self) -> usize {
+        self.default
     }
 
     /// How many messages the channel `name` may hold; `name` is a non-local part.
@@ -85,9 +95,4 @@ impl Default for Capacities {
     fn default() -> Self {
         Self::new(100)
     }
-}
-
-fn compile(pattern: &str, regex: &str) -> Result<Regex> {
-    Regex::new(regex)
-        .map_err(|error| Error::config("channel_capacity", format!("pattern {pattern:?}: {error}")))
 }

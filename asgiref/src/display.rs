@@ -1,11 +1,13 @@
 //! Text forms for logs and errors: readable, and short whatever the message holds.
 
-use std::fmt::{self, Display, Formatter};
+use std::fmt::{self, Display, Formatter, Write};
 
 use crate::map::Map;
 use crate::message::Message;
 use crate::value::Value;
 
+/// Bytes a text form has before it is cut.
+const MAX_LENGTH: usize = 1024;
 /// Bytes of a text or byte string shown before it is cut.
 const MAX_STRING: usize = 80;
 /// Entries of a list or map shown before it is cut.
@@ -15,85 +17,118 @@ const MAX_DEPTH: usize = 4;
 
 impl Display for Value {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_value(self, f, 0)
+        write_short(f, |out| write_value(self, out, 0))
     }
 }
 
 impl Display for Map {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_map(self, f, 0)
+        write_short(f, |out| write_map(self, out, 0))
     }
 }
 
 impl Display for Message {
     fn fmt(&self, f: &mut Formatter<'_>) -> fmt::Result {
-        write_map(self.as_map(), f, 0)
+        Display::fmt(self.as_map(), f)
     }
 }
 
-fn write_value(value: &Value, f: &mut Formatter<'_>, depth: usize) -> fmt::Result {
+/// Passes text on until there has been [`MAX_LENGTH`] of it, then fails, which ends the writing.
+struct Short<'a, 'f> {
+    out: &'a mut Formatter<'f>,
+    left: usize,
+    cut: bool,
+}
+
+impl Write for Short<'_, '_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let shown = &text[..text.floor_char_boundary(self.left)];
+        self.left -= shown.len();
+        self.out.write_str(shown)?;
+        if shown.len() < text.len() {
+            self.cut = true;
+            return Err(fmt::Error);
+        }
+        Ok(())
+    }
+}
+
+fn write_short(
+    out: &mut Formatter<'_>,
+    write: impl FnOnce(&mut Short<'_, '_>) -> fmt::Result,
+) -> fmt::Result {
+    let mut short = Short {
+        out,
+        left: MAX_LENGTH,
+        cut: false,
+    };
+    match write(&mut short) {
+        Err(_) if short.cut => short.out.write_str("…"),
+        result => result,
+    }
+}
+
+fn write_value(value: &Value, out: &mut Short<'_, '_>, depth: usize) -> fmt::Result {
     match value {
-        Value::Null => f.write_str("null"),
-        Value::Bool(value) => write!(f, "{value}"),
-        Value::Int(value) => write!(f, "{value}"),
-        Value::Float(value) => write!(f, "{value:?}"),
+        Value::Null => out.write_str("null"),
+        Value::Bool(value) => write!(out, "{value}"),
+        Value::Int(value) => write!(out, "{value}"),
+        Value::Float(value) => write!(out, "{value:?}"),
         Value::Bytes(bytes) => {
-            write!(
-                f,
-                "b\"{}\"",
-                bytes[..bytes.len().min(MAX_STRING)].escape_ascii()
-            )?;
-            write_rest(bytes.len(), f)
+            let shown = &bytes[..bytes.len().min(MAX_STRING)];
+            write!(out, "b\"{}\"", shown.escape_ascii())?;
+            write_rest(bytes.len(), out)
         }
-        Value::Text(text) => {
-            write!(f, "{:?}", &text[..text.floor_char_boundary(MAX_STRING)])?;
-            write_rest(text.len(), f)
-        }
-        Value::List(items) if depth >= MAX_DEPTH => write!(f, "[… {} items]", items.len()),
+        Value::Text(text) => write_text(text, out),
+        Value::List(items) if depth >= MAX_DEPTH => write!(out, "[… {} items]", items.len()),
         Value::List(items) => {
-            f.write_str("[")?;
+            out.write_str("[")?;
             for (at, item) in items.iter().take(MAX_ENTRIES).enumerate() {
                 if at > 0 {
-                    f.write_str(", ")?;
+                    out.write_str(", ")?;
                 }
-                write_value(item, f, depth + 1)?;
+                write_value(item, out, depth + 1)?;
             }
-            write_more(items.len(), f)?;
-            f.write_str("]")
+            write_more(items.len(), out)?;
+            out.write_str("]")
         }
-        Value::Map(map) => write_map(map, f, depth),
+        Value::Map(map) => write_map(map, out, depth),
     }
 }
 
-fn write_map(map: &Map, f: &mut Formatter<'_>, depth: usize) -> fmt::Result {
+fn write_map(map: &Map, out: &mut Short<'_, '_>, depth: usize) -> fmt::Result {
     if depth >= MAX_DEPTH {
-        return write!(f, "{{… {} keys}}", map.len());
+        return write!(out, "{{… {} keys}}", map.len());
     }
-    f.write_str("{")?;
+    out.write_str("{")?;
     for (at, (key, value)) in map.iter().take(MAX_ENTRIES).enumerate() {
         if at > 0 {
-            f.write_str(", ")?;
+            out.write_str(", ")?;
         }
-        write!(f, "{:?}", &key[..key.floor_char_boundary(MAX_STRING)])?;
-        write_rest(key.len(), f)?;
-        f.write_str(": ")?;
-        write_value(value, f, depth + 1)?;
+        write_text(key, out)?;
+        out.write_str(": ")?;
+        write_value(value, out, depth + 1)?;
     }
-    write_more(map.len(), f)?;
-    f.write_str("}")
+    write_more(map.len(), out)?;
+    out.write_str("}")
 }
 
-fn write_rest(length: usize, f: &mut Formatter<'_>) -> fmt::Result {
+fn write_text(text: &str, out: &mut Short<'_, '_>) -> fmt::Result {
+    write!(out, "{:?}", &text[..text.floor_char_boundary(MAX_STRING)])?;
+    write_rest(text.len(), out)
+}
+
+fn write_rest(length: usize, out: &mut Short<'_, '_>) -> fmt::Result {
     if length > MAX_STRING {
-        write!(f, "… ({length} bytes)")
+        write!(out, "… ({length} bytes)")
     } else {
         Ok(())
     }
 }
 
-fn write_more(length: usize, f: &mut Formatter<'_>) -> fmt::Result {
+fn write_more(length: usize, out: &mut Short<'_, '_>) -> fmt::Result {
     if length > MAX_ENTRIES {
-        write!(f, ", … {} more", length - MAX_ENTRIES)
+        write!(out, ", … {} more", length - MAX_ENTRIES)
     } else {
         Ok(())
     }

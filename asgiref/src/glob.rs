@@ -1,3 +1,6 @@
+use std::fmt;
+use std::str::FromStr;
+
 use regex::Regex;
 
 use crate::error::{Error, Result};
@@ -24,13 +27,11 @@ impl Glob {
     ///
     /// # Errors
     ///
-    /// [`Error::Config`] if the glob is too large to be compiled.
+    /// [`Error::Config`] if the glob is longer than 1000 bytes.
     pub fn new(pattern: &str) -> Result<Self> {
-        let regex = Regex::new(&glob_to_regex(pattern))
-            .map_err(|error| Error::config("glob", format!("pattern {pattern:?}: {error}")))?;
         Ok(Self {
+            regex: compile("glob", pattern, glob_to_regex)?,
             text: pattern.to_owned(),
-            regex,
         })
     }
 
@@ -45,6 +46,48 @@ impl Glob {
     pub fn as_str(&self) -> &str {
         &self.text
     }
+}
+
+impl FromStr for Glob {
+    type Err = Error;
+
+    fn from_str(pattern: &str) -> Result<Self> {
+        Self::new(pattern)
+    }
+}
+
+impl PartialEq for Glob {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Glob {}
+
+impl fmt::Display for Glob {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(&self.text)
+    }
+}
+
+/// The longest pattern accepted, in bytes: names have at most 199.
+const MAX_PATTERN: usize = 1000;
+
+/// Compiles the regular expression that `to_regex` makes of `pattern`; errors name `option`.
+pub(crate) fn compile(
+    option: &str,
+    pattern: &str,
+    to_regex: impl FnOnce(&str) -> String,
+) -> Result<Regex> {
+    if pattern.len() > MAX_PATTERN {
+        let length = pattern.len();
+        return Err(Error::config(
+            option,
+            format_args!("a pattern of {length} bytes is longer than {MAX_PATTERN}"),
+        ));
+    }
+    Regex::new(&to_regex(pattern))
+        .map_err(|error| Error::config(option, format_args!("pattern {pattern:?}: {error}")))
 }
 
 /// The regular expression that matches what the shell glob `pattern` matches.

@@ -1,5 +1,6 @@
 use std::collections::HashMap;
 use std::fmt;
+use std::iter::FusedIterator;
 
 use bytestring::ByteString;
 
@@ -111,6 +112,18 @@ impl Map {
         Some(value)
     }
 
+    /// Removes the entries for which `keep` is false; the order of the others stays.
+    pub fn retain(&mut self, mut keep: impl FnMut(&ByteString, &mut Value) -> bool) {
+        self.entries.retain_mut(|(key, value)| keep(key, value));
+        self.rebuild_index();
+    }
+
+    /// Removes all entries.
+    pub fn clear(&mut self) {
+        self.entries.clear();
+        self.index = None;
+    }
+
     /// The entries in order.
     pub fn iter(&self) -> Iter<'_> {
         Iter(self.entries.iter())
@@ -124,6 +137,11 @@ impl Map {
     /// The values in the order of their keys.
     pub fn values(&self) -> impl ExactSizeIterator<Item = &Value> {
         self.entries.iter().map(|(_, value)| value)
+    }
+
+    /// The values in the order of their keys, to be changed in place.
+    pub fn values_mut(&mut self) -> impl ExactSizeIterator<Item = &mut Value> {
+        self.entries.iter_mut().map(|(_, value)| value)
     }
 
     fn position(&self, key: &str) -> Option<usize> {
@@ -159,7 +177,15 @@ impl<'a> Iterator for Iter<'a> {
     }
 }
 
+impl DoubleEndedIterator for Iter<'_> {
+    fn next_back(&mut self) -> Option<Self::Item> {
+        self.0.next_back().map(|(key, value)| (key, value))
+    }
+}
+
 impl ExactSizeIterator for Iter<'_> {}
+
+impl FusedIterator for Iter<'_> {}
 
 impl<'a> IntoIterator for &'a Map {
     type Item = (&'a ByteString, &'a Value);
@@ -189,9 +215,17 @@ impl<K: Into<ByteString>, V: Into<Value>> Extend<(K, V)> for Map {
 
 impl<K: Into<ByteString>, V: Into<Value>> FromIterator<(K, V)> for Map {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
-        let mut map = Self::new();
+        let entries = entries.into_iter();
+        // A source that announces more than it has must not cost memory.
+        let mut map = Self::with_capacity(entries.size_hint().0.min(INDEX_FROM));
         map.extend(entries);
         map
+    }
+}
+
+impl<K: Into<ByteString>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Map {
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from_iter(entries)
     }
 }
 

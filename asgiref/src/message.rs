@@ -78,6 +78,9 @@ impl Message {
 
     /// The value at `key`, to be changed in place; copies the contents first if they are shared.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
+        if !self.map.contains_key(key) {
+            return None;
+        }
         Arc::make_mut(&mut self.map).get_mut(key)
     }
 
@@ -298,6 +301,33 @@ impl<K: Into<ByteString>, V: Into<Value>> Extend<(K, V)> for Message {
 impl<K: Into<ByteString>, V: Into<Value>> FromIterator<(K, V)> for Message {
     fn from_iter<I: IntoIterator<Item = (K, V)>>(entries: I) -> Self {
         Self::from(Map::from_iter(entries))
+    }
+}
+
+impl<K: Into<ByteString>, V: Into<Value>, const N: usize> From<[(K, V); N]> for Message {
+    fn from(entries: [(K, V); N]) -> Self {
+        Self::from(Map::from(entries))
+    }
+}
+
+impl From<Message> for Map {
+    fn from(message: Message) -> Self {
+        message.into_map()
+    }
+}
+
+impl AsRef<Map> for Message {
+    fn as_ref(&self) -> &Map {
+        self.as_map()
+    }
+}
+
+impl IntoIterator for Message {
+    type Item = (ByteString, Value);
+    type IntoIter = std::vec::IntoIter<(ByteString, Value)>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        self.into_map().into_iter()
     }
 }
 

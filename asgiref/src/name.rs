@@ -39,6 +39,16 @@ pub enum ChannelKind {
     ProcessSpecific,
 }
 
+impl fmt::Display for ChannelKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(match self {
+            Self::Normal => "normal",
+            Self::SingleReader => "single-reader",
+            Self::ProcessSpecific => "process-specific",
+        })
+    }
+}
+
 /// The name of a channel: valid by construction, cheap to clone.
 ///
 /// One or more of `A-Z a-z 0-9 . - _`, then optionally one `?` or `!` followed by more of the
@@ -295,6 +305,21 @@ impl ChannelPattern {
         &self.text
     }
 
+    /// The pattern's text, shared.
+    #[must_use]
+    pub fn as_text(&self) -> &ByteString {
+        &self.text
+    }
+
+    /// The kind of the channels named from the pattern.
+    #[must_use]
+    pub fn kind(&self) -> ChannelKind {
+        match self.text.as_bytes().last() {
+            Some(b'!') => ChannelKind::ProcessSpecific,
+            _ => ChannelKind::SingleReader,
+        }
+    }
+
     /// A name made of the pattern and 16 random letters and digits from a cryptographically
     /// secure source. It is unique for all practical purposes; whether it exists already is for
     /// the layer to check.
@@ -309,13 +334,9 @@ impl ChannelPattern {
                 .map(char::from),
         );
         let head = self.text.len() as u8;
-        let kind = match self.text.as_bytes().last() {
-            Some(b'!') => ChannelKind::ProcessSpecific,
-            _ => ChannelKind::SingleReader,
-        };
         ChannelName {
             text: text.into(),
-            kind,
+            kind: self.kind(),
             head,
         }
     }
@@ -450,6 +471,24 @@ macro_rules! text_traits {
             }
         }
 
+        impl PartialEq<String> for $type {
+            fn eq(&self, other: &String) -> bool {
+                self.as_str() == other
+            }
+        }
+
+        impl PartialEq<$type> for str {
+            fn eq(&self, other: &$type) -> bool {
+                self == other.as_str()
+            }
+        }
+
+        impl PartialEq<$type> for &str {
+            fn eq(&self, other: &$type) -> bool {
+                *self == other.as_str()
+            }
+        }
+
         impl PartialOrd for $type {
             fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
                 Some(self.cmp(other))
@@ -532,6 +571,18 @@ macro_rules! text_traits {
         impl From<&$type> for $type {
             fn from(name: &$type) -> Self {
                 name.clone()
+            }
+        }
+
+        impl From<&$type> for ByteString {
+            fn from(name: &$type) -> Self {
+                name.text.clone()
+            }
+        }
+
+        impl From<$type> for String {
+            fn from(name: $type) -> Self {
+                name.text.into()
             }
         }
 

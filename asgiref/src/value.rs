@@ -1,4 +1,6 @@
+use std::borrow::Cow;
 use std::fmt;
+use std::num::TryFromIntError;
 
 use bytes::Bytes;
 use bytestring::ByteString;
@@ -200,6 +202,52 @@ impl<const N: usize> From<&[u8; N]> for Value {
         Self::from(value.as_slice())
     }
 }
+
+impl From<&String> for Value {
+    fn from(value: &String) -> Self {
+        Self::from(value.as_str())
+    }
+}
+
+impl From<Cow<'_, str>> for Value {
+    fn from(value: Cow<'_, str>) -> Self {
+        Self::Text(value.into_owned().into())
+    }
+}
+
+impl From<char> for Value {
+    fn from(value: char) -> Self {
+        Self::from(&*value.encode_utf8(&mut [0; 4]))
+    }
+}
+
+/// What is shared anyway may be given by reference: the conversion costs a reference count.
+macro_rules! from_reference {
+    ($($type:ty)*) => {$(
+        impl From<&$type> for Value {
+            fn from(value: &$type) -> Self {
+                Self::from(value.clone())
+            }
+        }
+    )*};
+}
+
+from_reference!(Bytes ByteString ChannelName GroupName Message);
+
+/// Integers that may be beyond the signed 64 bits a message can hold.
+macro_rules! try_from_integer {
+    ($($type:ty)*) => {$(
+        impl TryFrom<$type> for Value {
+            type Error = TryFromIntError;
+
+            fn try_from(value: $type) -> Result<Self, TryFromIntError> {
+                i64::try_from(value).map(Self::Int)
+            }
+        }
+    )*};
+}
+
+try_from_integer!(u64 usize isize u128 i128);
 
 impl From<Message> for Value {
     fn from(message: Message) -> Self {
