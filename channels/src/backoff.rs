@@ -9,6 +9,7 @@ pub(crate) struct Backoff {
     first: Duration,
     longest: Duration,
     next: Duration,
+    counting: bool,
 }
 
 impl Backoff {
@@ -17,18 +18,26 @@ impl Backoff {
             first,
             longest,
             next: first,
+            counting: false,
         }
     }
 
     /// The pause before the next attempt.
     pub(crate) fn next_pause(&mut self) -> Duration {
         let full = self.next;
+        self.counting = true;
         self.next = (full * 2).min(self.longest);
         full.mul_f64(rand::rng().random_range(0.5..=1.0))
+    }
+
+    /// Whether there was a pause since the beginning.
+    pub(crate) const fn is_counting(&self) -> bool {
+        self.counting
     }
 
     /// Starts again with the first pause.
     pub(crate) const fn reset(&mut self) {
         self.next = self.first;
+        self.counting = false;
     }
 }

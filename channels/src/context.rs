@@ -61,6 +61,7 @@ pub(crate) struct Origin {
     pub(crate) alias: String,
     pub(crate) layer: Arc<dyn ChannelLayer>,
     pub(crate) layers: ChannelLayers,
+    pub(crate) message_retries: u64,
 }
 
 #[derive(Default)]
@@ -149,6 +150,13 @@ impl Context {
     #[must_use]
     pub fn retries(&self) -> u64 {
         retries(&self.call.message)
+    }
+
+    /// Whether the message is dropped if it is put off once more.
+    #[doc(alias = "__doomed__")]
+    #[must_use]
+    pub fn is_last_attempt(&self) -> bool {
+        self.retries() >= self.call.origin.message_retries
     }
 
     /// The channel layer the message came on.

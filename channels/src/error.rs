@@ -64,6 +64,14 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
+    /// Consumers ran on after the worker was told to stop, and were given up.
+    #[error("{busy} consumers were still running after {} s", grace.as_secs_f64())]
+    StillRunning {
+        /// How many.
+        busy: usize,
+        /// How long they were waited for.
+        grace: Duration,
+    },
     /// There is nothing for the worker to do.
     #[error("no channels to listen on: {reason}")]
     NoChannels {

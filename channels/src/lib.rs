@@ -13,6 +13,7 @@ mod middleware;
 mod params;
 mod pending;
 mod routing;
+mod worker;
 
 pub use asgiref::{self, Message};
 
@@ -24,4 +25,7 @@ pub use extract::{FromMessage, FromRef, Json, Params, ReplyChannel, State, Text}
 pub use layers::{ChannelLayers, DEFAULT_CHANNEL_LAYER};
 pub use middleware::{FromFn, Middleware, Next, from_fn};
 pub use params::RouteParams;
-pub use routing::{Include, IntoChannelNames, Route, Router, include, route, try_route};
+pub use routing::{
+    DefaultRoutes, Include, IntoChannelNames, Route, Router, include, route, try_route,
+};
+pub use worker::{ErrorReport, Worker, WorkerBuilder, WorkerStatistics};

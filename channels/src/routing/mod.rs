@@ -1,5 +1,6 @@
 //! Which consumer is called for which message.
 
+mod defaults;
 mod filter;
 mod include;
 mod names;
@@ -7,10 +8,11 @@ mod route;
 mod router;
 mod table;
 
+pub use defaults::DefaultRoutes;
 pub use include::{Include, include};
 pub use names::IntoChannelNames;
 pub use route::{Route, route, try_route};
 pub use router::Router;
 
 pub(crate) use route::{BoxFuture, Endpoint};
-pub(crate) use table::{Matched, RoutingTable};
+pub(crate) use table::RoutingTable;

@@ -165,6 +165,15 @@ pub(crate) trait Endpoint: Send + Sync {
     fn name(&self) -> &'static str;
 }
 
+/// A consumer that needs no state, ready to be called.
+pub(super) fn endpoint<C, Args>(consumer: C) -> Arc<dyn Endpoint>
+where
+    C: Consumer<Args>,
+    Args: 'static,
+{
+    Handler::of(consumer).bind(())
+}
+
 enum Handler<S> {
     Unbound(Arc<dyn Unbound<S>>),
     Bound(Arc<dyn Endpoint>),

@@ -5,6 +5,7 @@ use asgiref::{ChannelName, Message};
 
 use crate::middleware::Wrapped;
 use crate::params::RouteParams;
+use crate::routing::defaults::DefaultRoutes;
 use crate::routing::filter::{Cut, Filter, Verdict};
 use crate::routing::route::{Endpoint, Route};
 use crate::routing::router::{Entry, Router};
@@ -12,6 +13,7 @@ use crate::routing::router::{Entry, Router};
 /// A router made ready for matching: for each channel only the routes that concern it.
 pub(crate) struct RoutingTable {
     channels: HashMap<ChannelName, Vec<Node>>,
+    defaults: Option<DefaultRoutes>,
 }
 
 /// A route or include, reduced to one channel.
@@ -34,21 +36,36 @@ pub(crate) struct Matched<'t> {
 }
 
 impl RoutingTable {
-    pub(crate) fn new(router: &Router) -> Self {
+    pub(crate) fn new(router: &Router, defaults: Option<DefaultRoutes>) -> Self {
         let mut channels = HashMap::new();
         for name in router.channel_names() {
             let nodes = nodes_for(router, &name, &[]);
             channels.insert(name, nodes);
         }
-        Self { channels }
+        Self { channels, defaults }
     }
 
+    /// The channels for which there is a route, or a default.
     pub(crate) fn channel_names(&self) -> BTreeSet<ChannelName> {
-        self.channels.keys().cloned().collect()
+        let mut names: BTreeSet<_> = self.channels.keys().cloned().collect();
+        if self.defaults.is_some() {
+            names.extend(DefaultRoutes::channel_names());
+        }
+        names
     }
 
-    /// The first route that takes `message`.
+    /// The first route that takes `message`, or else the default for its channel.
     pub(crate) fn find(&self, channel: &ChannelName, message: &Message) -> Option<Matched<'_>> {
+        self.find_route(channel, message).or_else(|| {
+            let defaults = self.defaults.as_ref()?;
+            Some(Matched {
+                endpoint: defaults.find(self, channel, message)?,
+                params: RouteParams::default(),
+            })
+        })
+    }
+
+    fn find_route(&self, channel: &ChannelName, message: &Message) -> Option<Matched<'_>> {
         let mut search = Search {
             message,
             params: RouteParams::default(),
