@@ -43,6 +43,12 @@ pub enum Error {
         /// What is wrong with it and what would be right.
         reason: String,
     },
+    /// A message and a Rust type do not fit each other.
+    #[error("message cannot be converted: {reason}")]
+    Conversion {
+        /// What does not fit.
+        reason: String,
+    },
     /// Bytes from outside are not an encoded message.
     #[error("malformed message at byte {offset}: {reason}")]
     Decode {

@@ -12,6 +12,7 @@ mod map;
 mod message;
 mod name;
 pub mod protocol;
+mod serde;
 mod statistics;
 mod value;
 

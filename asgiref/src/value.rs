@@ -47,6 +47,10 @@ pub enum Value {
 }
 
 impl Value {
+    /// How many lists and maps that come from outside may stand in each other, the message
+    /// itself included. The limit keeps what a peer sends from exhausting the stack.
+    pub const MAX_DEPTH: usize = 128;
+
     /// Which of the eight types this is.
     #[must_use]
     pub const fn kind(&self) -> ValueKind {
