@@ -123,19 +123,25 @@ impl<H> Client<H> {
     }
 
     pub(crate) fn groups(&self) -> &dyn Groups {
-        self.layer.require_groups().unwrap_or_else(provided)
+        self.layer
+            .require_groups()
+            .unwrap_or_else(|error| lacking(&error))
     }
 
     pub(crate) fn flush(&self) -> &dyn Flush {
-        self.layer.require_flush().unwrap_or_else(provided)
+        self.layer
+            .require_flush()
+            .unwrap_or_else(|error| lacking(&error))
     }
 
     pub(crate) fn statistics(&self) -> &dyn Statistics {
-        self.layer.require_statistics().unwrap_or_else(provided)
+        self.layer
+            .require_statistics()
+            .unwrap_or_else(|error| lacking(&error))
     }
 }
 
-fn provided<T>(error: Error) -> T {
+fn lacking(error: &Error) -> ! {
     panic!("Harness::EXTENSIONS lists an extension the layer lacks: {error}")
 }
 

@@ -1,6 +1,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
-use asgiref::{Extension, Message, message};
+use asgiref::{ChannelName, Extension, Message, message};
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, bounded, client, clients, moment, name, needs, window};
@@ -242,7 +242,7 @@ pub async fn group_of_a_thousand<H: Harness>(h: &H) -> Result<(), Skipped> {
     let message = message! { "value" => "x" };
     client.send_group("crowd", message.clone()).await;
     let mut missing: BTreeSet<_> = members.iter().map(|member| name(member)).collect();
-    let channels: BTreeSet<_> = missing.iter().map(|member| member.to_non_local()).collect();
+    let channels: BTreeSet<_> = missing.iter().map(ChannelName::to_non_local).collect();
     for channel in &channels {
         for (member, received) in client.drain(&[channel.as_str()]).await {
             assert_eq!(
@@ -394,11 +394,7 @@ async fn expect_once_each<H: Harness>(
 }
 
 /// Waits until `client` sees `expected` in `group`, for at most the step limit.
-async fn eventually<H: Harness>(
-    client: &Client<H>,
-    group: &str,
-    expected: &BTreeSet<asgiref::ChannelName>,
-) {
+async fn eventually<H: Harness>(client: &Client<H>, group: &str, expected: &BTreeSet<ChannelName>) {
     let started = Instant::now();
     loop {
         let found = client.group_channels(group).await;
