@@ -1,6 +1,5 @@
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use asgiref::protocol::http::Request as RequestMessage;
@@ -9,17 +8,16 @@ use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceExt as _};
 
-use super::body::{Body, Ending, Limits};
-use super::error::{RespondError, RespondErrorKind};
+use super::body::{Body, Ending};
 use super::later::ResponseLater;
-use super::reply::{HttpReplyChannel, SEND_TIMEOUT};
+use super::reply::HttpReplyChannel;
 use super::request::{Settings, make_request};
 use crate::consumer::Consumer;
 use crate::context::Context;
 use crate::error::{ConsumerError, Outcome};
 
-/// How long a service waits for the next part of a request body, unless told otherwise.
-const BODY_TIMEOUT: Duration = Duration::from_secs(60);
+const UPLOAD_TOO_SLOW: &str = "the upload was too slow";
+const UPLOAD_TOO_LARGE: &str = "the upload was too large";
 
 /// A consumer of `http.request` made from a [`tower::Service`], normally an `axum::Router`.
 ///
@@ -60,7 +58,6 @@ const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 pub struct AsgiHandler<T> {
     service: T,
     settings: Settings,
-    undelivered: Arc<AtomicU64>,
 }
 
 impl<T> AsgiHandler<T> {
@@ -73,14 +70,7 @@ impl<T> AsgiHandler<T> {
     {
         Self {
             service,
-            settings: Settings {
-                body: Limits {
-                    timeout: BODY_TIMEOUT,
-                    size: None,
-                },
-                send_timeout: SEND_TIMEOUT,
-            },
-            undelivered: Arc::default(),
+            settings: Settings::default(),
         }
     }
 
@@ -110,13 +100,6 @@ impl<T> AsgiHandler<T> {
         self
     }
 
-    /// How many responses did not reach the reply channel in full since the handler was made;
-    /// clones count together.
-    #[must_use]
-    pub fn undelivered_responses(&self) -> u64 {
-        self.undelivered.load(Ordering::Relaxed)
-    }
-
     async fn handle<B>(&self, cx: &Context) -> Outcome
     where
         T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
@@ -132,9 +115,13 @@ impl<T> AsgiHandler<T> {
         let (request, body) = match make_request(message, cx, &self.settings) {
             Ok(request) => request,
             Err(error) => {
-                tracing::debug!(reply_channel = %reply_channel.name(), %error, "request refused");
+                tracing::debug!(
+                    reply_channel = reply_channel.name().as_str(),
+                    error = &error as &dyn std::error::Error,
+                    "request refused",
+                );
                 let response = plain(error.status(), error.to_string());
-                return self.respond(cx, &reply_channel, response).await;
+                return Ok(reply_channel.respond_in(Some(cx), response).await?);
             }
         };
         let response = match self.service.clone().oneshot(request).await {
@@ -145,52 +132,23 @@ impl<T> AsgiHandler<T> {
             cx.answer_later();
             return Ok(());
         }
-        let is_error = response.status().is_client_error() || response.status().is_server_error();
-        match body.map_or(Ending::Regular, |body| body.ending()) {
+        let failed = response.status().is_client_error() || response.status().is_server_error();
+        let replacement = match body.map_or(Ending::Regular, |body| body.ending()) {
             Ending::Closed => {
-                tracing::debug!(reply_channel = %reply_channel.name(), "client went away during its upload");
+                tracing::debug!(
+                    reply_channel = reply_channel.name().as_str(),
+                    "the client went away during its upload",
+                );
                 cx.answer_later();
-                Ok(())
+                return Ok(());
             }
-            Ending::TimedOut if is_error => {
-                let text = "the upload was too slow".to_owned();
-                let response = plain(StatusCode::REQUEST_TIMEOUT, text);
-                self.respond(cx, &reply_channel, response).await
-            }
-            Ending::TooLarge if is_error => {
-                let text = "the upload was too large".to_owned();
-                let response = plain(StatusCode::PAYLOAD_TOO_LARGE, text);
-                self.respond(cx, &reply_channel, response).await
-            }
+            Ending::TimedOut if failed => plain(StatusCode::REQUEST_TIMEOUT, UPLOAD_TOO_SLOW),
+            Ending::TooLarge if failed => plain(StatusCode::PAYLOAD_TOO_LARGE, UPLOAD_TOO_LARGE),
             Ending::Regular | Ending::TimedOut | Ending::TooLarge => {
-                self.respond(cx, &reply_channel, response).await
+                return Ok(reply_channel.respond_in(Some(cx), response).await?);
             }
-        }
-    }
-
-    async fn respond<B>(
-        &self,
-        cx: &Context,
-        reply_channel: &HttpReplyChannel,
-        response: Response<B>,
-    ) -> Outcome
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
-    {
-        let Err(error) = reply_channel.respond(response).await else {
-            return Ok(());
         };
-        self.undelivered.fetch_add(1, Ordering::Relaxed);
-        if !error.started && !is_channel_full(&error) {
-            return Err(error.into());
-        }
-        // Nothing more can be said to this client.
-        cx.answer_later();
-        tracing::warn!(
-            error = &error as &dyn std::error::Error,
-            "response not delivered",
-        );
-        Ok(())
+        Ok(reply_channel.respond_in(Some(cx), replacement).await?)
     }
 }
 
@@ -217,18 +175,13 @@ impl<T> fmt::Debug for AsgiHandler<T> {
         f.debug_struct("AsgiHandler")
             .field("service", &std::any::type_name::<T>())
             .field("settings", &self.settings)
-            .field("undelivered", &self.undelivered)
             .finish()
     }
 }
 
-const fn is_channel_full(error: &RespondError) -> bool {
-    matches!(&error.cause, RespondErrorKind::Layer(error) if error.is_channel_full())
-}
-
 /// A page in plain text.
-fn plain(status: StatusCode, text: String) -> Response<String> {
-    let mut response = Response::new(text);
+fn plain(status: StatusCode, text: impl Into<String>) -> Response<String> {
+    let mut response = Response::new(text.into());
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,

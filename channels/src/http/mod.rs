@@ -4,7 +4,7 @@
 //! |---|---|
 //! | [`AsgiHandler`] | a consumer of `http.request` made from a service |
 //! | [`AsgiRequest`] | the message behind a request, among the request's extensions |
-//! | [`Body`] | a request's body, read from the body channel on demand |
+//! | [`Body`] | a request's body, read from the body channel on demand; `Request<Body>` can be a consumer's argument |
 //! | [`ResponseLater`] | says that the answer will come from somewhere else |
 //! | [`HttpReplyChannel`] | where it then goes |
 //! | [`respond`], [`encode_response`] | for consumers that answer by hand |
@@ -34,6 +34,7 @@ mod axum;
 mod body;
 mod encode;
 mod error;
+mod extract;
 mod handler;
 mod headers;
 mod later;

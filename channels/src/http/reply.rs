@@ -36,20 +36,15 @@ pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(60);
 ///
 /// # Errors
 ///
-/// [`Error::NoReplyChannel`](crate::Error::NoReplyChannel); [`RespondError`] otherwise. If
-/// nothing was sent, a consumer that returns the error is answered for with a 500.
+/// [`Error::NoReplyChannel`](crate::Error::NoReplyChannel); [`RespondError`] otherwise. A consumer
+/// may return the error in any case: the worker answers 500 if nothing was sent.
 pub async fn respond<B>(cx: &Context, response: Response<B>) -> Outcome
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
     let name = cx.reply_channel()?.clone();
-    let result = HttpReplyChannel::new(name, Arc::clone(cx.layer()))
-        .respond(response)
-        .await;
-    if result.as_ref().err().is_none_or(|error| error.started) {
-        cx.answer_later();
-    }
-    Ok(result?)
+    let reply_channel = HttpReplyChannel::new(name, Arc::clone(cx.layer()));
+    Ok(reply_channel.respond_in(Some(cx), response).await?)
 }
 
 /// Where the response to a request goes.
@@ -101,11 +96,15 @@ impl HttpReplyChannel {
     /// [`ChannelLayer::send`].
     ///
     /// [ASGI: Response]: https://channels.readthedocs.io/en/1.x/asgi/www.html#response
-    pub async fn send(&self, message: Message) -> asgiref::Result<()> {
+    pub async fn send(&self, message: impl Into<Message>) -> asgiref::Result<()> {
+        self.send_copy(&message.into()).await
+    }
+
+    async fn send_copy(&self, message: &Message) -> asgiref::Result<()> {
         match self.layer.send(&self.name, message.clone()).await {
             Err(error) if error.is_channel_full() => {
                 let target = Target::Channel(self.name.clone());
-                send_within(&*self.layer, &target, message, self.send_timeout).await
+                send_within(&*self.layer, &target, message.clone(), self.send_timeout).await
             }
             result => result,
         }
@@ -124,13 +123,32 @@ impl HttpReplyChannel {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
+        self.respond_in(None, response).await
+    }
+
+    /// The same within a consumer's call, if there is one: what was sent is noted there, so that
+    /// the worker knows what is left to be answered if the call ends early.
+    pub(super) async fn respond_in<B>(
+        &self,
+        cx: Option<&Context>,
+        response: Response<B>,
+    ) -> Result<(), RespondError>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let note = |message: &Message| {
+            if let Some(cx) = cx {
+                cx.note_reply(&self.name, message);
+            }
+        };
         let mut messages = pin!(encode_response(response));
         let mut started = false;
         while let Some(message) = messages.next().await {
             let cause = match message {
-                Ok(message) => match self.send(message).await {
+                Ok(message) => match self.send_copy(&message).await {
                     Ok(()) => {
                         started = true;
+                        note(&message);
                         continue;
                     }
                     Err(error) => RespondErrorKind::Layer(error),
@@ -138,7 +156,9 @@ impl HttpReplyChannel {
                 Err(error) => RespondErrorKind::Body(error),
             };
             if started {
-                self.abort().await;
+                let aborted = ResponsePart::aborted().into();
+                note(&aborted);
+                self.abort(&aborted, &cause).await;
             }
             return Err(RespondError {
                 channel: self.name.clone(),
@@ -149,10 +169,15 @@ impl HttpReplyChannel {
         Ok(())
     }
 
-    /// Ends a response that cannot be completed. That it could not be completed is what the
-    /// caller reports; there is nothing more to do if this fails too.
-    async fn abort(&self) {
-        if let Err(error) = self.send(ResponsePart::aborted().into()).await {
+    /// Ends a response that cannot be completed. What the caller reports is why that is so; there
+    /// is nothing more to do if this fails too.
+    async fn abort(&self, aborted: &Message, cause: &RespondErrorKind) {
+        let sent = match cause {
+            RespondErrorKind::Body(_) => self.send_copy(aborted).await,
+            // The time to wait for room is over.
+            RespondErrorKind::Layer(_) => self.layer.send(&self.name, aborted.clone()).await,
+        };
+        if let Err(error) = sent {
             tracing::debug!(
                 channel = self.name.as_str(),
                 error = &error as &dyn std::error::Error,

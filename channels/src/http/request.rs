@@ -13,8 +13,12 @@ use super::asgi_request::AsgiRequest;
 use super::body::{Body, Limits, Outcome};
 use super::error::RequestError;
 use super::headers::from_message_headers;
+use super::reply::SEND_TIMEOUT;
 use super::uri::request_target;
 use crate::context::Context;
+
+/// How long a service waits for the next part of a request body, unless told otherwise.
+const BODY_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a request is made with besides the message.
 #[derive(Clone, Copy, Debug)]
@@ -22,6 +26,18 @@ pub(super) struct Settings {
     pub(super) body: Limits,
     /// How long a message waits for room on the reply channel.
     pub(super) send_timeout: Duration,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            body: Limits {
+                timeout: BODY_TIMEOUT,
+                size: None,
+            },
+            send_timeout: SEND_TIMEOUT,
+        }
+    }
 }
 
 /// Makes the request, and if its body is still on its way, what tells how that ends.
