@@ -26,6 +26,6 @@ pub use layers::{ChannelLayers, DEFAULT_CHANNEL_LAYER};
 pub use middleware::{FromFn, Middleware, Next, from_fn};
 pub use params::RouteParams;
 pub use routing::{
-    DefaultRoutes, Include, IntoChannelNames, Route, Router, include, route, try_route,
+    DefaultRoutes, Include, IntoChannelNames, Route, RouteMatch, Router, include, route, try_route,
 };
 pub use worker::{ErrorReport, Worker, WorkerBuilder, WorkerStatistics};

@@ -12,7 +12,7 @@ pub use defaults::DefaultRoutes;
 pub use include::{Include, include};
 pub use names::IntoChannelNames;
 pub use route::{Route, route, try_route};
-pub use router::Router;
+pub use router::{RouteMatch, Router};
 
 pub(crate) use route::{BoxFuture, Endpoint};
 pub(crate) use table::RoutingTable;

@@ -2,11 +2,13 @@ use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
 
-use asgiref::ChannelName;
+use asgiref::{ChannelName, Message};
 
 use crate::middleware::{Middleware, Wrapped};
+use crate::params::RouteParams;
 use crate::routing::include::Include;
 use crate::routing::route::Route;
+use crate::routing::table::RoutingTable;
 
 /// Routes, tried in the order they were added: the first that matches a message takes it.
 ///
@@ -135,6 +137,57 @@ impl<S> Router<S> {
             }
         }
         Ok(())
+    }
+}
+
+impl Router {
+    /// Which consumer a message on `channel` goes to, for tests of a routing; a worker does not
+    /// need this.
+    ///
+    /// ```
+    /// use asgiref::{ChannelName, message};
+    /// use channels::{Router, route};
+    ///
+    /// async fn connected() {}
+    ///
+    /// let router = Router::new()
+    ///     .route(route("websocket.connect", connected).path(r"/chat/(?P<room>\w+)/$"));
+    /// let message = message! { "path" => "/chat/lobby/" };
+    /// let found = router.find(&ChannelName::new("websocket.connect")?, &message).unwrap();
+    /// assert!(found.consumer().ends_with("connected"));
+    /// assert_eq!(found.params().get("room"), Some("lobby"));
+    /// # Ok::<(), asgiref::Error>(())
+    /// ```
+    #[must_use]
+    #[doc(alias = "match")]
+    pub fn find(&self, channel: &ChannelName, message: &Message) -> Option<RouteMatch> {
+        let table = RoutingTable::for_channel(self, channel);
+        let found = table.find(channel, message)?;
+        Some(RouteMatch {
+            consumer: found.endpoint.name(),
+            params: found.params,
+        })
+    }
+}
+
+/// What [`Router::find`] found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct RouteMatch {
+    consumer: &'static str,
+    params: RouteParams,
+}
+
+impl RouteMatch {
+    /// The consumer's name: its path, for a function.
+    #[must_use]
+    pub const fn consumer(&self) -> &'static str {
+        self.consumer
+    }
+
+    /// What the route captured.
+    #[must_use]
+    pub const fn params(&self) -> &RouteParams {
+        &self.params
     }
 }
 

@@ -45,6 +45,16 @@ impl RoutingTable {
         Self { channels, defaults }
     }
 
+    /// The same with nothing but the routes for one channel.
+    pub(super) fn for_channel(router: &Router, channel: &ChannelName) -> Self {
+        let name = channel.to_non_local();
+        let nodes = nodes_for(router, &name, &[]);
+        Self {
+            channels: HashMap::from([(name, nodes)]),
+            defaults: None,
+        }
+    }
+
     /// The channels for which there is a route, or a default.
     pub(crate) fn channel_names(&self) -> BTreeSet<ChannelName> {
         let mut names: BTreeSet<_> = self.channels.keys().cloned().collect();
@@ -91,13 +101,9 @@ impl RoutingTable {
             .is_some_and(|nodes| search.among(nodes, None).is_some())
     }
 
-    /// Routes for the channel itself; for a process-specific one, those for its non-local part.
+    /// Routes for the channel; a process-specific one is listened on by its non-local part.
     fn nodes(&self, channel: &ChannelName) -> Option<&[Node]> {
-        let nodes = self
-            .channels
-            .get(channel.as_str())
-            .or_else(|| self.channels.get(channel.non_local()))?;
-        Some(nodes)
+        self.channels.get(channel.non_local()).map(Vec::as_slice)
     }
 }
 

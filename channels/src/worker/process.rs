@@ -15,6 +15,7 @@ use crate::routing::Endpoint;
 use crate::worker::Shared;
 use crate::worker::report::{Causes, ErrorReport};
 use crate::worker::retry::Later;
+use crate::worker::settings::guarded;
 
 /// The close code for internal errors.
 const INTERNAL_ERROR: u16 = 1011;
@@ -34,7 +35,7 @@ pub(super) async fn process(
 
 async fn route(shared: &Shared, channel: ChannelName, message: Message) -> Option<Later> {
     if let Some(on_message) = &shared.settings.on_message {
-        on_message(&channel, &message);
+        guarded("on_message", || on_message(&channel, &message));
     }
     let Some(matched) = shared.table.find(&channel, &message) else {
         shared.counters.unroutable.add(1);
@@ -237,12 +238,13 @@ impl Ended<'_> {
 
     fn tell(&self, error: &ConsumerError) {
         if let Some(on_error) = &self.shared.settings.on_error {
-            on_error(&ErrorReport {
+            let report = ErrorReport {
                 channel: self.cx.channel_name(),
                 consumer: self.consumer,
                 message: self.cx.message(),
                 error,
-            });
+            };
+            guarded("on_error", || on_error(&report));
         }
     }
 

@@ -1,4 +1,5 @@
 use std::fmt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,13 @@ pub(super) struct Settings {
     pub(super) on_message: Option<OnMessage>,
     pub(super) on_error: Option<OnError>,
     pub(super) on_ready: Option<OnReady>,
+}
+
+/// Calls a function given to the builder; a panic in it is logged and does no harm.
+pub(super) fn guarded(what: &'static str, function: impl FnOnce()) {
+    if catch_unwind(AssertUnwindSafe(function)).is_err() {
+        tracing::error!("the worker's `{what}` function panicked");
+    }
 }
 
 impl Default for Settings {

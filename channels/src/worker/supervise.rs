@@ -11,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::worker::Shared;
 use crate::worker::builder::list;
 use crate::worker::receive::Run;
+use crate::worker::settings::guarded;
 
 /// Runs a worker until `shutdown` is ready, then stops it.
 pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>) -> Result<()> {
@@ -29,7 +30,7 @@ pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>
         "listening",
     );
     if let Some(on_ready) = &shared.settings.on_ready {
-        on_ready();
+        guarded("on_ready", || on_ready());
     }
     let mut shutdown = pin!(shutdown);
     loop {
@@ -42,7 +43,8 @@ pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>
                 }
             }
             Some(Err(error)) = receivers.join_next() => {
-                // Consumers' panics are caught; this is one of a function given to the builder.
+                // Panics of what the application gave us are caught; whatever this one is of,
+                // messages must go on being consumed.
                 tracing::error!(error = &error as &dyn std::error::Error, "a receiver failed");
                 receivers.spawn(Arc::clone(&run).receiver());
             }
