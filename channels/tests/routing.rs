@@ -6,7 +6,7 @@ use std::panic::catch_unwind;
 use std::sync::{Arc, Mutex};
 
 use asgiref::protocol::{http, websocket};
-use asgiref::{InMemoryChannelLayer, Message, Value, message};
+use asgiref::{ChannelName, InMemoryChannelLayer, Message, Value, message};
 use channels::{
     Context, DefaultRoutes, Error, Middleware, Next, Outcome, Route, Router, Worker, include, route,
 };
@@ -76,7 +76,7 @@ fn recorded_routings_give_the_recorded_matches() {
     for vector in vectors("ch_routing") {
         let router = routing(vector["routing"].as_str().unwrap());
         let channels: Vec<_> = router.channel_names().into_iter().collect();
-        let channels: Vec<_> = channels.iter().map(|channel| channel.as_str()).collect();
+        let channels: Vec<_> = channels.iter().map(ChannelName::as_str).collect();
         assert_eq!(Json::from(channels), vector["channels"]);
         for test in vector["tests"].as_array().unwrap() {
             let message = message_from(&test["content"]);
@@ -348,7 +348,10 @@ async fn default_routes_are_those_of_the_original() {
     channels.sort();
     assert_eq!(
         worker.channels(),
-        &*channels.iter().map(|c| name(c)).collect::<Vec<_>>()
+        &*channels
+            .iter()
+            .map(|channel| name(channel))
+            .collect::<Vec<_>>()
     );
     assert_eq!(worker.statistics().errors, 0);
 }

@@ -4,7 +4,7 @@ use crate::error::Result;
 use crate::routing::filter::Filter;
 use crate::routing::router::Router;
 
-/// The routes of another router, under conditions; made by [`include`].
+/// The routes of another router, under conditions; made by [`include()`].
 pub struct Include<S = ()> {
     pub(super) router: Router<S>,
     pub(super) prefixes: Vec<Filter>,
