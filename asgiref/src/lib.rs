@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod capacity;
-mod config;
+pub mod config;
 mod display;
 mod error;
 mod glob;
@@ -23,7 +23,7 @@ pub use capacity::Capacities;
 pub use config::LayerConfig;
 pub use error::{BoxError, Error, Result};
 pub use glob::Glob;
-pub use inmemory::InMemoryChannelLayer;
+pub use inmemory::{InMemoryChannelLayer, InMemoryChannelLayerBuilder};
 pub use layer::{ChannelLayer, ChannelLayerExt, Extension, Flush, Groups, Statistics};
 pub use map::{Iter, Map};
 pub use message::Message;

@@ -1,5 +1,6 @@
 //! A channel layer in this process's memory.
 
+mod builder;
 mod groups;
 mod queue;
 mod shards;
@@ -21,6 +22,8 @@ use crate::layer::{ChannelLayer, Flush, Groups, Statistics};
 use crate::message::Message;
 use crate::name::{ChannelName, ChannelPattern, GroupName};
 use crate::statistics::{ChannelStatistics, GlobalStatistics};
+
+pub use builder::InMemoryChannelLayerBuilder;
 
 use groups::GroupTable;
 use queue::{Queue, Totals};
