@@ -1,0 +1,254 @@
+use std::future::poll_fn;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::io::AsyncReadExt as _;
+use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tracing::debug;
+
+use crate::http;
+use crate::io::{Socket, Watched};
+use crate::shared::Stage;
+use crate::websocket;
+
+use super::{Connection, Entered};
+
+/// How much of what a client still sends is read after the last response, and for how long, so
+/// that the response is not lost in a reset.
+const LINGER_BYTES: usize = 1024 * 1024;
+const LINGER_TIME: Duration = Duration::from_secs(2);
+
+/// Why a connection's HTTP part ended.
+enum End {
+    /// It was closed by either side, or became a WebSocket.
+    Closed,
+    /// It was idle for too long, or its request did not come to an end.
+    Idle,
+    /// It broke, or had to be broken off in the middle of a response.
+    Broken,
+}
+
+/// Drives a connection to its end.
+pub(crate) async fn drive(entered: Entered, socket: Socket) {
+    let connection = Arc::clone(entered.connection());
+    let service = service_fn({
+        let connection = Arc::clone(&connection);
+        move |request| http::serve(Arc::clone(&connection), request)
+    });
+    let io = TokioIo::new(Watched::new(socket, Arc::clone(&connection)));
+    let mut http = builder(&connection).serve_connection(io, service);
+
+    let end = {
+        let mut timer = pin!(Timer::new(&connection));
+        let mut told = false;
+        poll_fn(|context| {
+            connection.mailbox.attend(context);
+            loop {
+                match connection.shared.stage() {
+                    Stage::Running => {}
+                    Stage::Draining if told => {}
+                    Stage::Draining => {
+                        told = true;
+                        Pin::new(&mut http).graceful_shutdown();
+                    }
+                    Stage::Stopping => return Poll::Ready(End::Broken),
+                }
+                match Pin::new(&mut http).poll(context) {
+                    Poll::Ready(Ok(())) => return Poll::Ready(End::Closed),
+                    Poll::Ready(Err(error)) => {
+                        debug!(
+                            client = ?connection.client,
+                            error = &error as &dyn std::error::Error,
+                            "connection ended"
+                        );
+                        return Poll::Ready(End::Broken);
+                    }
+                    Poll::Pending => {}
+                }
+                match timer.as_mut().poll_overdue(context, &connection) {
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Overdue::Client) => {
+                        debug!(client = ?connection.client, "the client was idle for too long");
+                        return Poll::Ready(End::Idle);
+                    }
+                    Poll::Ready(Overdue::Write) => {
+                        connection.shared.counters.slow_client();
+                        debug!(client = ?connection.client, "the client does not read; giving it up");
+                        return Poll::Ready(End::Broken);
+                    }
+                    Poll::Ready(Overdue::Request) => {
+                        if !connection.watch.expire() {
+                            // The service was told and could do nothing about it.
+                            return Poll::Ready(End::Broken);
+                        }
+                    }
+                }
+            }
+        })
+        .await
+    };
+
+    let parts = http.into_parts();
+    let socket = parts.io.into_inner().into_inner();
+    match end {
+        End::Closed => {
+            if let Some(accepted) = connection.take_accepted() {
+                // A task of its own, as small as a WebSocket needs it.
+                let shared = Arc::clone(&connection.shared);
+                drop(connection);
+                shared
+                    .tasks
+                    .spawn(websocket::run(entered, socket, parts.read_buf, accepted));
+            } else if connection.watch.is_lingering() {
+                linger(socket).await;
+            }
+        }
+        End::Idle => {}
+        End::Broken => socket.reset_on_close(),
+    }
+}
+
+fn builder(connection: &Connection) -> http1::Builder {
+    let options = &connection.shared.options;
+    let mut builder = http1::Builder::new();
+    builder
+        .max_buf_size(options.max_header_size)
+        .header_read_timeout(None)
+        .pipeline_flush(true);
+    if options.max_headers != crate::options::HYPER_MAX_HEADERS {
+        builder.max_headers(options.max_headers);
+    }
+    builder
+}
+
+/// Reads and forgets what the client still sends.
+async fn linger(mut socket: Socket) {
+    let read = async {
+        let mut buffer = [0; 4096];
+        let mut left = LINGER_BYTES;
+        while let Ok(count @ 1..) = socket.read(&mut buffer).await {
+            left = left.saturating_sub(count);
+            if left == 0 {
+                break;
+            }
+        }
+    };
+    // Whether the client ended or the time did, there is nothing more to be done.
+    let _ = timeout(LINGER_TIME, read).await;
+}
+
+/// Who is late.
+enum Overdue {
+    /// The client, with a request.
+    Client,
+    /// The client, in reading the response.
+    Write,
+    /// The application, with the response.
+    Request,
+}
+
+pin_project_lite::pin_project! {
+    /// The one timer of a connection. It is set rarely, not for every request: when it goes off
+    /// it looks at the deadline, which may have moved.
+    struct Timer {
+        #[pin]
+        sleep: Sleep,
+        armed: Instant,
+        // When an incomplete request was first noticed.
+        head_since: Option<Instant>,
+        // When the client stopped taking what is written.
+        blocked_since: Option<Instant>,
+        // When it last went on after that.
+        unblocked_at: Option<Instant>,
+        // Whether `sleep` knows whom to wake.
+        waiting: bool,
+    }
+}
+
+impl Timer {
+    fn new(connection: &Connection) -> Self {
+        let armed = connection
+            .watch
+            .deadline()
+            .map_or_else(Instant::now, |ticks| connection.shared.instant(ticks));
+        Self {
+            sleep: sleep_until(armed),
+            armed,
+            head_since: None,
+            blocked_since: None,
+            unblocked_at: None,
+            waiting: false,
+        }
+    }
+
+    /// Ready once somebody is late.
+    fn poll_overdue(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        connection: &Connection,
+    ) -> Poll<Overdue> {
+        loop {
+            let Some((deadline, overdue)) = self.as_mut().next(connection) else {
+                return Poll::Pending;
+            };
+            let mut this = self.as_mut().project();
+            if deadline < *this.armed {
+                this.sleep.as_mut().reset(deadline);
+                *this.armed = deadline;
+                *this.waiting = false;
+            }
+            // The task that waits is always the same, so the timer knows it after the first time.
+            if *this.waiting && !this.sleep.is_elapsed() {
+                return Poll::Pending;
+            }
+            if this.sleep.as_mut().poll(context).is_pending() {
+                *this.waiting = true;
+                return Poll::Pending;
+            }
+            *this.waiting = false;
+            if Instant::now() >= deadline {
+                return Poll::Ready(overdue);
+            }
+            this.sleep.as_mut().reset(deadline);
+            *this.armed = deadline;
+        }
+    }
+
+    /// The next deadline, and who is late if it passes.
+    fn next(self: Pin<&mut Self>, connection: &Connection) -> Option<(Instant, Overdue)> {
+        let this = self.project();
+        let (watch, options) = (&connection.watch, &connection.shared.options);
+
+        if watch.take_progress() && this.blocked_since.take().is_some() {
+            *this.unblocked_at = Some(Instant::now());
+        }
+        if watch.is_write_blocked() {
+            // Nobody can get on before the client reads, so nobody else is late.
+            let since = *this.blocked_since.get_or_insert_with(Instant::now);
+            return Some((since + options.send_timeout, Overdue::Write));
+        }
+        if watch.is_mid_head() {
+            let since = *this.head_since.get_or_insert_with(Instant::now);
+            return Some((since + options.header_read_timeout, Overdue::Client));
+        }
+        *this.head_since = None;
+
+        let deadline = connection.shared.instant(watch.deadline()?);
+        let (limit, overdue) = if watch.is_idle() {
+            (Some(options.keep_alive_timeout), Overdue::Client)
+        } else {
+            (options.response_idle_timeout, Overdue::Request)
+        };
+        // The time a client took to read is not held against what comes after.
+        let extended = this.unblocked_at.zip(limit).map(|(at, limit)| at + limit);
+        Some((
+            extended.map_or(deadline, |extended| extended.max(deadline)),
+            overdue,
+        ))
+    }
+}

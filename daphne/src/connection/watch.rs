@@ -1,0 +1,123 @@
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+
+/// No deadline.
+const NEVER: u64 = u64::MAX;
+
+/// What a connection's timer needs to know, kept so that a request costs no timer of its own.
+///
+/// Socket, service and timer of a connection all run in its one task, so the fields order nothing
+/// among each other.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    /// When what is under way must have got on, in ticks.
+    deadline: AtomicU64,
+    /// Whether the connection waits for a request.
+    idle: AtomicBool,
+    /// Whether bytes came since it began to wait.
+    read: AtomicBool,
+    /// Whether the client does not take what is written.
+    write_blocked: AtomicBool,
+    /// Whether it took something since the timer last asked.
+    progressed: AtomicBool,
+    /// Whether the deadline has passed.
+    expired: AtomicBool,
+    /// Whether to wait, before the socket is closed, for a client that is still sending.
+    lingering: AtomicBool,
+}
+
+impl Watch {
+    /// Of a new connection, which must have sent a request by `deadline`.
+    pub(super) fn new(deadline: u64) -> Self {
+        Self {
+            deadline: AtomicU64::new(deadline),
+            idle: AtomicBool::new(true),
+            read: AtomicBool::new(false),
+            write_blocked: AtomicBool::new(false),
+            progressed: AtomicBool::new(false),
+            expired: AtomicBool::new(false),
+            lingering: AtomicBool::new(false),
+        }
+    }
+
+    // ---- What the socket tells
+
+    pub(crate) fn was_read(&self) {
+        self.read.store(true, Ordering::Relaxed);
+    }
+
+    pub(crate) fn wrote(&self, something: bool) {
+        self.write_blocked.store(!something, Ordering::Relaxed);
+        if something {
+            self.progressed.store(true, Ordering::Relaxed);
+        }
+    }
+
+    // ---- What the service tells
+
+    /// A request begins, to be answered by `deadline`.
+    pub(crate) fn busy(&self, deadline: u64) {
+        self.idle.store(false, Ordering::Relaxed);
+        self.expect_by(Some(deadline));
+    }
+
+    /// The request got on; the next step must come by `deadline`.
+    pub(crate) fn expect_by(&self, deadline: Option<u64>) {
+        self.deadline
+            .store(deadline.unwrap_or(NEVER), Ordering::Relaxed);
+        self.expired.store(false, Ordering::Relaxed);
+    }
+
+    /// The connection waits for the next request, which must begin by `deadline`.
+    pub(crate) fn idle(&self, deadline: u64) {
+        self.read.store(false, Ordering::Relaxed);
+        self.idle.store(true, Ordering::Relaxed);
+        self.expect_by(Some(deadline));
+    }
+
+    /// Whether the deadline has passed.
+    pub(crate) fn is_expired(&self) -> bool {
+        self.expired.load(Ordering::Relaxed)
+    }
+
+    /// The connection will be closed although the client may still be sending.
+    pub(crate) fn linger(&self) {
+        self.lingering.store(true, Ordering::Relaxed);
+    }
+
+    // ---- What the timer asks
+
+    pub(super) fn deadline(&self) -> Option<u64> {
+        Some(self.deadline.load(Ordering::Relaxed)).filter(|deadline| *deadline != NEVER)
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.idle.load(Ordering::Relaxed)
+    }
+
+    /// Whether a request has begun to come but is not complete.
+    pub(super) fn is_mid_head(&self) -> bool {
+        self.is_idle() && self.read.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn is_write_blocked(&self) -> bool {
+        self.write_blocked.load(Ordering::Relaxed)
+    }
+
+    /// Whether something was written since this was last asked.
+    pub(super) fn take_progress(&self) -> bool {
+        let progressed = self.progressed.load(Ordering::Relaxed);
+        if progressed {
+            self.progressed.store(false, Ordering::Relaxed);
+        }
+        progressed
+    }
+
+    pub(super) fn is_lingering(&self) -> bool {
+        self.lingering.load(Ordering::Relaxed)
+    }
+
+    /// Tells the service that the deadline has passed; false if it was told before.
+    pub(super) fn expire(&self) -> bool {
+        !self.expired.swap(true, Ordering::Relaxed)
+    }
+}

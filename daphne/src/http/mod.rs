@@ -1,0 +1,12 @@
+//! Requests to messages, messages to responses.
+
+mod body;
+mod exchange;
+pub(crate) mod pages;
+mod request;
+mod response;
+mod serve;
+mod upload;
+
+pub(crate) use body::{Abort, ReplyBody};
+pub(crate) use serve::serve;

@@ -1,0 +1,94 @@
+//! The pages a server answers with by itself.
+
+use hyper::StatusCode;
+
+/// A status with the sentence that explains it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Page {
+    pub(crate) status: StatusCode,
+    pub(crate) text: &'static str,
+    /// Whether the connection is closed afterwards.
+    pub(crate) closes: bool,
+}
+
+const fn page(status: StatusCode, text: &'static str) -> Page {
+    Page {
+        status,
+        text,
+        closes: false,
+    }
+}
+
+const fn last_page(status: StatusCode, text: &'static str) -> Page {
+    Page {
+        status,
+        text,
+        closes: true,
+    }
+}
+
+pub(crate) const BAD_PATH: Page = page(StatusCode::BAD_REQUEST, "Invalid characters in path.");
+pub(crate) const BAD_HOST: Page = last_page(
+    StatusCode::BAD_REQUEST,
+    "The request needs exactly one Host header.",
+);
+pub(crate) const BAD_ROOT_PATH: Page = page(
+    StatusCode::BAD_REQUEST,
+    "The Daphne-Root-Path header is not a path.",
+);
+pub(crate) const NO_CONNECT: Page = last_page(
+    StatusCode::METHOD_NOT_ALLOWED,
+    "This server is not a proxy.",
+);
+pub(crate) const BODY_TIMEOUT: Page = last_page(
+    StatusCode::REQUEST_TIMEOUT,
+    "The rest of the request did not arrive in time.",
+);
+pub(crate) const BODY_TOO_LARGE: Page = last_page(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "The request body is larger than this server accepts.",
+);
+pub(crate) const BAD_BODY: Page =
+    last_page(StatusCode::BAD_REQUEST, "The request body is malformed.");
+pub(crate) const FAILED: Page = page(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "The request could not be processed.",
+);
+pub(crate) const BAD_RESPONSE: Page = page(
+    StatusCode::INTERNAL_SERVER_ERROR,
+    "The application gave no usable response.",
+);
+// The specification asks for the connection to be closed.
+pub(crate) const QUEUE_FULL: Page =
+    last_page(StatusCode::SERVICE_UNAVAILABLE, "Request queue full.");
+pub(crate) const NO_ANSWER: Page = page(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "Worker server failed to respond within time limit.",
+);
+
+impl Page {
+    /// The page in HTML.
+    pub(crate) fn html(&self) -> String {
+        let Self { status, text, .. } = self;
+        format!(
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head><meta charset=\"utf-8\">\
+             <title>{status}</title></head>\n<body>\n<h1>{status}</h1>\n<p>{text}</p>\n\
+             <footer>Daphne</footer>\n</body>\n</html>\n"
+        )
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_names_its_status_and_says_what_happened() {
+        let html = QUEUE_FULL.html();
+        assert!(
+            html.contains("<title>503 Service Unavailable</title>"),
+            "{html}"
+        );
+        assert!(html.contains("Request queue full."), "{html}");
+    }
+}

@@ -1,0 +1,232 @@
+use asgiref::protocol::http;
+use bytes::Bytes;
+use hyper::header::{
+    CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
+    TRANSFER_ENCODING, UPGRADE,
+};
+use hyper::{Method, Response, StatusCode};
+use tracing::warn;
+
+use super::body::ReplyBody;
+use super::exchange::Exchange;
+use super::pages::Page;
+
+const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
+const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
+const CLOSE: HeaderValue = HeaderValue::from_static("close");
+const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
+
+/// The beginning of a response, ready to be written.
+pub(super) struct Answer {
+    status: StatusCode,
+    headers: HeaderMap,
+    content: Bytes,
+    more: bool,
+}
+
+impl Answer {
+    /// Makes it of the application's first message, with the emptied `headers` for its own.
+    ///
+    /// # Errors
+    ///
+    /// What is wrong with the message.
+    pub(super) fn read(
+        exchange: &Exchange,
+        method: &Method,
+        mut headers: HeaderMap,
+        reply: http::Response,
+    ) -> Result<Self, &'static str> {
+        if reply.closed {
+            return Err("it says that the response cannot be completed");
+        }
+        let status = match reply.status.map(StatusCode::from_u16) {
+            Some(Ok(status)) if !status.is_informational() => status,
+            Some(_) => return Err("its status is not one of a response"),
+            None => return Err("it has no status"),
+        };
+        let has_body = *method != Method::HEAD
+            && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
+
+        let mut length = Length::Absent;
+        headers.reserve(reply.headers.len());
+        for (name, value) in reply.headers {
+            let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(&name),
+                HeaderValue::from_maybe_shared(value),
+            ) else {
+                return Err("one of its headers must not be sent");
+            };
+            match name {
+                // How the response is framed is the server's business.
+                TRANSFER_ENCODING | UPGRADE => {}
+                CONNECTION => {
+                    if asks_to_close(&value) {
+                        headers.insert(CONNECTION, CLOSE);
+                    }
+                }
+                CONTENT_LENGTH => length = length.and(&value),
+                name if name == KEEP_ALIVE || name == PROXY_CONNECTION => {}
+                name => {
+                    headers.append(name, value);
+                }
+            }
+        }
+        add_server(exchange, &mut headers);
+        let is_known = !reply.more_content && !reply.content.is_empty();
+        if *method == Method::HEAD && length == Length::Absent && is_known {
+            // What a GET would have got.
+            length = Length::Known(reply.content.len() as u64);
+        }
+        if let Some(length) = length.usable(exchange, &reply.content, reply.more_content, has_body)
+            && status != StatusCode::NO_CONTENT
+        {
+            headers.insert(CONTENT_LENGTH, length);
+        }
+        Ok(Self {
+            status,
+            headers,
+            content: if has_body {
+                reply.content
+            } else {
+                Bytes::new()
+            },
+            more: has_body && reply.more_content,
+        })
+    }
+
+    pub(super) fn into_response(self, mut exchange: Exchange) -> Response<ReplyBody> {
+        exchange.set_status(self.status.as_u16());
+        let body = if self.more {
+            ReplyBody::stream(exchange, self.content)
+        } else {
+            ReplyBody::whole(exchange, self.content)
+        };
+        let mut response = Response::new(body);
+        *response.status_mut() = self.status;
+        *response.headers_mut() = self.headers;
+        response
+    }
+}
+
+/// Makes a response of one of the server's own pages.
+pub(super) fn page(
+    mut exchange: Exchange,
+    method: &Method,
+    mut headers: HeaderMap,
+    page: Page,
+) -> Response<ReplyBody> {
+    let html = page.html();
+    headers.clear();
+    headers.insert(CONTENT_TYPE, HTML);
+    if page.closes {
+        headers.insert(CONNECTION, CLOSE);
+    }
+    add_server(&exchange, &mut headers);
+    exchange.set_status(page.status.as_u16());
+    let content = if *method == Method::HEAD {
+        headers.insert(CONTENT_LENGTH, html.len().into());
+        Bytes::new()
+    } else {
+        html.into()
+    };
+    let mut response = Response::new(ReplyBody::whole(exchange, content));
+    *response.status_mut() = page.status;
+    *response.headers_mut() = headers;
+    response
+}
+
+fn add_server(exchange: &Exchange, headers: &mut HeaderMap) {
+    if let Some(name) = &exchange.connection().shared.options.server_name
+        && !headers.contains_key(SERVER)
+    {
+        headers.insert(SERVER, name.clone());
+    }
+}
+
+fn asks_to_close(value: &HeaderValue) -> bool {
+    value
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
+}
+
+/// What the application says about the length of the body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Length {
+    Absent,
+    Known(u64),
+    /// Not a number, or several different ones.
+    Unusable,
+}
+
+impl Length {
+    fn and(self, value: &HeaderValue) -> Self {
+        let digits = value.as_bytes();
+        let number = std::str::from_utf8(digits)
+            .ok()
+            .filter(|text| text.bytes().all(|byte| byte.is_ascii_digit()))
+            .and_then(|text| text.parse().ok());
+        match (self, number) {
+            (Self::Absent, Some(number)) => Self::Known(number),
+            (Self::Known(known), Some(number)) if known == number => self,
+            _ => Self::Unusable,
+        }
+    }
+
+    /// The header to send, if any. A length that is wrong would make the client wait for what
+    /// never comes, or take the rest for another response, so it is left to the server.
+    fn usable(
+        self,
+        exchange: &Exchange,
+        content: &Bytes,
+        more: bool,
+        has_body: bool,
+    ) -> Option<HeaderValue> {
+        match self {
+            Self::Absent => None,
+            Self::Known(length) if !has_body || more => Some(length.into()),
+            Self::Known(length) if length == content.len() as u64 => Some(length.into()),
+            Self::Known(_) | Self::Unusable => {
+                warn!(
+                    channel = %exchange.reply_channel(),
+                    "the content-length of a response is not its length; left out"
+                );
+                None
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn several_lengths_must_agree() {
+        let value = HeaderValue::from_static;
+        let one = Length::Absent.and(&value("5"));
+        assert_eq!(one, Length::Known(5));
+        assert_eq!(one.and(&value("5")), Length::Known(5));
+        assert_eq!(one.and(&value("6")), Length::Unusable);
+        for text in ["", "-1", "+1", "1,1", "abc", "99999999999999999999"] {
+            let length = Length::Absent.and(&value(text));
+            assert!(matches!(length, Length::Unusable), "{text}: {length:?}");
+        }
+    }
+
+    #[test]
+    fn only_the_token_close_closes() {
+        for (text, closes) in [
+            ("close", true),
+            ("Keep-Alive, Close", true),
+            ("keep-alive", false),
+            ("closed", false),
+        ] {
+            assert_eq!(
+                asks_to_close(&HeaderValue::from_static(text)),
+                closes,
+                "{text}"
+            );
+        }
+    }
+}

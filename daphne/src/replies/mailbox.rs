@@ -1,0 +1,259 @@
+use std::collections::VecDeque;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use asgiref::{Message, Value};
+
+/// What waits for a connection: the replies to its current request, or to its WebSocket.
+///
+/// Filled by the reader of all replies, which never waits; emptied by the connection's task. What
+/// exceeds the limits is dropped, and the connection told so: it gives the client up.
+#[derive(Debug, Default)]
+pub(crate) struct Mailbox {
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    /// The request replies are taken for; counted from 1, none at 0.
+    request: u64,
+    messages: VecDeque<Message>,
+    /// Bytes in `messages`, approximately.
+    size: usize,
+    overflowed: bool,
+    /// The connection's task, known from its first look on.
+    waker: Option<Waker>,
+    /// Whether the task waits for a message. A task that does not will look before it waits.
+    waiting: bool,
+}
+
+/// How much a mailbox holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    pub(crate) messages: usize,
+    pub(crate) bytes: usize,
+}
+
+/// The mailbox was full: at least one message is lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Overflow;
+
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Delivery {
+    Accepted,
+    /// The connection has gone on to another request, or waits for nothing.
+    Stale,
+    /// There was no room; the first such message since the mailbox was opened.
+    Overflowed,
+    /// There was no room, as before.
+    Lost,
+}
+
+impl Mailbox {
+    /// Begins to take messages for `request`, and forgets those for another.
+    pub(crate) fn open(&self, request: u64) {
+        let mut state = self.lock();
+        state.request = request;
+        state.clear();
+    }
+
+    /// Takes no more messages.
+    pub(crate) fn close(&self) {
+        self.open(0);
+    }
+
+    /// Puts a message in and wakes the connection if it waits for one.
+    pub(super) fn deliver(&self, request: u64, message: Message, limits: Limits) -> Delivery {
+        let mut state = self.lock();
+        if request == 0 || state.request != request {
+            return Delivery::Stale;
+        }
+        if state.overflowed {
+            return Delivery::Lost;
+        }
+        let size = size_of(&message);
+        // One message is always taken, whatever its size, so that a limit below the size of a
+        // message does not make every connection fail.
+        let full = !state.messages.is_empty()
+            && (state.messages.len() >= limits.messages || state.size + size > limits.bytes);
+        if full {
+            state.overflowed = true;
+        } else {
+            state.size += size;
+            state.messages.push_back(message);
+        }
+        let waker = if std::mem::take(&mut state.waiting) {
+            state.waker.clone()
+        } else {
+            None
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        if full {
+            Delivery::Overflowed
+        } else {
+            Delivery::Accepted
+        }
+    }
+
+    /// The next message, or that one was lost.
+    pub(crate) fn poll_next(&self, context: &Context<'_>) -> Poll<Result<Message, Overflow>> {
+        let mut state = self.lock();
+        if state.overflowed {
+            return Poll::Ready(Err(Overflow));
+        }
+        if let Some(message) = state.messages.pop_front() {
+            state.size -= size_of(&message);
+            return Poll::Ready(Ok(message));
+        }
+        state.remember(context);
+        state.waiting = true;
+        Poll::Pending
+    }
+
+    /// Remembers the task to be woken by [`wake`](Self::wake).
+    pub(crate) fn attend(&self, context: &Context<'_>) {
+        self.lock().remember(context);
+    }
+
+    /// Wakes the connection's task for another reason than a message.
+    pub(crate) fn wake(&self) {
+        let waker = self.lock().waker.clone();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn clear(&mut self) {
+        self.messages.clear();
+        // Room for a burst is given back.
+        if self.messages.capacity() > 16 {
+            self.messages = VecDeque::new();
+        }
+        self.size = 0;
+        self.overflowed = false;
+    }
+
+    fn remember(&mut self, context: &Context<'_>) {
+        match &mut self.waker {
+            Some(known) => known.clone_from(context.waker()),
+            None => self.waker = Some(context.waker().clone()),
+        }
+    }
+}
+
+/// Roughly what a message occupies: its texts and byte strings.
+fn size_of(message: &Message) -> usize {
+    message
+        .iter()
+        .map(|(_, value)| match value {
+            Value::Bytes(bytes) => bytes.len(),
+            Value::Text(text) => text.len(),
+            _ => 0,
+        })
+        .sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use asgiref::message;
+
+    use super::*;
+
+    const LIMITS: Limits = Limits {
+        messages: 2,
+        bytes: 10,
+    };
+
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn look(mailbox: &Mailbox) -> Poll<Result<Message, Overflow>> {
+        mailbox.poll_next(&Context::from_waker(Waker::noop()))
+    }
+
+    #[test]
+    fn messages_come_out_in_order() {
+        let mailbox = Mailbox::default();
+        mailbox.open(1);
+        for number in [1, 2] {
+            let delivery = mailbox.deliver(1, message! { "n" => number }, LIMITS);
+            assert_eq!(delivery, Delivery::Accepted);
+        }
+        assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => 1 })));
+        assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => 2 })));
+        assert_eq!(look(&mailbox), Poll::Pending);
+    }
+
+    #[test]
+    fn replies_to_another_request_are_stale() {
+        let mailbox = Mailbox::default();
+        assert_eq!(mailbox.deliver(0, Message::new(), LIMITS), Delivery::Stale);
+        mailbox.open(2);
+        assert_eq!(mailbox.deliver(1, Message::new(), LIMITS), Delivery::Stale);
+        mailbox.close();
+        assert_eq!(mailbox.deliver(2, Message::new(), LIMITS), Delivery::Stale);
+        assert_eq!(mailbox.deliver(0, Message::new(), LIMITS), Delivery::Stale);
+    }
+
+    #[test]
+    fn the_limits_count_messages_and_bytes() {
+        let mailbox = Mailbox::default();
+        mailbox.open(1);
+        for expected in [
+            Delivery::Accepted,
+            Delivery::Accepted,
+            Delivery::Overflowed,
+            Delivery::Lost,
+        ] {
+            assert_eq!(mailbox.deliver(1, Message::new(), LIMITS), expected);
+        }
+        assert_eq!(look(&mailbox), Poll::Ready(Err(Overflow)));
+
+        mailbox.open(2);
+        let big = message! { "content" => b"0123456789" };
+        assert_eq!(mailbox.deliver(2, big.clone(), LIMITS), Delivery::Accepted);
+        assert_eq!(mailbox.deliver(2, big, LIMITS), Delivery::Overflowed);
+    }
+
+    #[test]
+    fn one_message_of_any_size_is_taken() {
+        let mailbox = Mailbox::default();
+        mailbox.open(1);
+        let big = message! { "content" => vec![0; 100] };
+        assert_eq!(mailbox.deliver(1, big.clone(), LIMITS), Delivery::Accepted);
+        assert_eq!(look(&mailbox), Poll::Ready(Ok(big.clone())));
+        assert_eq!(mailbox.deliver(1, big, LIMITS), Delivery::Accepted);
+    }
+
+    #[test]
+    fn a_task_is_woken_once_until_it_looks_again() {
+        let mailbox = Mailbox::default();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        mailbox.open(1);
+        assert!(mailbox.poll_next(&Context::from_waker(&waker)).is_pending());
+        mailbox.deliver(1, Message::new(), LIMITS);
+        mailbox.deliver(1, Message::new(), LIMITS);
+        assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+}

@@ -1,0 +1,105 @@
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+
+use asgiref::ChannelLayer;
+use tokio::time::Instant;
+use tokio_util::task::TaskTracker;
+
+use crate::access_log::{Action, ActionLogger};
+use crate::connection::Connection;
+use crate::counters::Counters;
+use crate::options::Options;
+use crate::replies::ReplyTable;
+
+/// What all connections of a server share.
+pub(crate) struct Shared {
+    pub(crate) layer: Arc<dyn ChannelLayer>,
+    pub(crate) options: Options,
+    pub(crate) replies: ReplyTable<Connection>,
+    pub(crate) counters: Counters,
+    /// The tasks that must end before the server has ended: connections, and messages about
+    /// their end.
+    pub(crate) tasks: TaskTracker,
+    actions: Option<Arc<dyn ActionLogger>>,
+    /// Where the connections' clocks begin.
+    epoch: Instant,
+    stage: AtomicU8,
+}
+
+/// How far a server is on its way to the end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[repr(u8)]
+pub(crate) enum Stage {
+    Running,
+    /// Requests in hand are finished, WebSockets are closed.
+    Draining,
+    /// What is still there is cut off.
+    Stopping,
+}
+
+impl Shared {
+    pub(crate) fn new(
+        layer: Arc<dyn ChannelLayer>,
+        options: Options,
+        actions: Option<Arc<dyn ActionLogger>>,
+    ) -> Self {
+        Self {
+            layer,
+            options,
+            replies: ReplyTable::new(),
+            counters: Counters::default(),
+            tasks: TaskTracker::new(),
+            actions,
+            epoch: Instant::now(),
+            stage: AtomicU8::new(Stage::Running as u8),
+        }
+    }
+
+    pub(crate) fn stage(&self) -> Stage {
+        match self.stage.load(Ordering::Acquire) {
+            0 => Stage::Running,
+            1 => Stage::Draining,
+            _ => Stage::Stopping,
+        }
+    }
+
+    /// Goes on to `stage` and tells every connection.
+    pub(crate) fn enter(&self, stage: Stage) {
+        self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        self.replies
+            .for_each(|connection| connection.mailbox.wake());
+    }
+
+    /// Whether anybody wants to know what happens.
+    pub(crate) fn is_logging(&self) -> bool {
+        self.actions.is_some()
+    }
+
+    pub(crate) fn log(&self, action: Action<'_>) {
+        if let Some(logger) = &self.actions {
+            logger.log(&action);
+        }
+    }
+
+    /// `instant` in nanoseconds from the epoch.
+    pub(crate) fn ticks(&self, instant: Instant) -> u64 {
+        let elapsed = instant.saturating_duration_since(self.epoch);
+        u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// The other way round.
+    pub(crate) fn instant(&self, ticks: u64) -> Instant {
+        self.epoch + std::time::Duration::from_nanos(ticks)
+    }
+}
+
+impl fmt::Debug for Shared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Shared")
+            .field("layer", &self.layer)
+            .field("options", &self.options)
+            .field("stage", &self.stage())
+            .finish_non_exhaustive()
+    }
+}
