@@ -26,6 +26,13 @@ pub enum Error {
         /// What the transport said.
         source: BoxError,
     },
+    /// A method of [`blocking::ChannelLayer`](crate::blocking::ChannelLayer) was called inside an
+    /// asynchronous task, where it would stop all tasks of the thread.
+    #[error(
+        "a blocking call inside an asynchronous task: await the asynchronous channel layer, \
+         or call from `spawn_blocking`"
+    )]
+    BlockingInAsync,
     /// The channel holds as many messages as its capacity allows ([ASGI: Capacity]).
     ///
     /// [ASGI: Capacity]: https://channels.readthedocs.io/en/1.x/asgi.html#capacity

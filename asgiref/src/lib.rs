@@ -1,6 +1,7 @@
 //! Channel layers: the messages, the names, the contract, and one that lives in memory.
 #![forbid(unsafe_code)]
 
+pub mod blocking;
 mod capacity;
 pub mod config;
 mod display;
