@@ -1,5 +1,10 @@
 use std::time::Duration;
 
+use bytestring::ByteString;
+
+use crate::map::Map;
+use crate::message::Message;
+
 /// Figures of one channel ([ASGI: Specification Details]); the specification's key is in each
 /// field's name.
 ///
@@ -40,3 +45,29 @@ pub struct GlobalStatistics {
     /// `channel_full_count_per_second`: the same in the last full second.
     pub channel_full_count_per_second: u64,
 }
+
+macro_rules! into_message {
+    ($($type:ident)*) => {$(
+        /// The figures under the specification's keys; the age in seconds, as a float.
+        impl From<&$type> for Message {
+            fn from(figures: &$type) -> Self {
+                let count = |figure| i64::try_from(figure).unwrap_or(i64::MAX);
+                let mut map = Map::with_capacity(6);
+                for (key, figure) in [
+                    ("messages_count", figures.messages_count),
+                    ("messages_count_per_second", figures.messages_count_per_second),
+                    ("messages_pending", figures.messages_pending),
+                    ("channel_full_count", figures.channel_full_count),
+                    ("channel_full_count_per_second", figures.channel_full_count_per_second),
+                ] {
+                    map.insert(ByteString::from_static(key), count(figure));
+                }
+                let age = figures.messages_max_age.as_secs_f64();
+                map.insert(ByteString::from_static("messages_max_age"), age);
+                Self::from(map)
+            }
+        }
+    )*};
+}
+
+into_message!(ChannelStatistics GlobalStatistics);
