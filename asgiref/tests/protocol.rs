@@ -424,7 +424,13 @@ fn websocket_disconnect_rules() {
         Message::from(Disconnect::try_from(&message).unwrap()),
         message
     );
-    requires::<Disconnect>(&message, &["reply_channel", "code", "path", "order"]);
+    requires::<Disconnect>(&message, &["reply_channel", "path", "order"]);
+    for broken in [Some(Value::Null), None] {
+        let mut message = message.clone();
+        message.remove("code");
+        message.extend(broken.map(|code| ("code", code)));
+        assert_eq!(Disconnect::try_from(message).unwrap().code, 1006);
+    }
     refused_with::<Disconnect>(&message, "code", -1);
     refused_with::<Disconnect>(&message, "code", 65_536);
     refused_with::<Disconnect>(&message, "order", "7");

@@ -25,6 +25,9 @@ pub const DISCONNECT: ChannelName = ChannelName::from_static("websocket.disconne
 /// The close code of a connection that has done its work (RFC 6455): what `close: true` means.
 pub const NORMAL_CLOSURE: u16 = 1000;
 
+/// The close code of a connection that broke without one (RFC 6455). Never sent to a client.
+pub const ABNORMAL_CLOSURE: u16 = 1006;
+
 const ACCEPT: &str = "accept";
 const BYTES: &str = "bytes";
 const CLOSE: &str = "close";
@@ -295,7 +298,8 @@ impl From<Receive> for Message {
 pub struct Disconnect {
     /// The connection's reply channel. Nothing sent there arrives any more.
     pub reply_channel: ChannelName,
-    /// The close code, as RFC 6455 defines them.
+    /// The close code, as RFC 6455 defines them; [`ABNORMAL_CLOSURE`] if the key is absent or
+    /// null, which it is from Python's daphne when the connection broke.
     pub code: u16,
     /// The path of the [`Connect`] message.
     pub path: ByteString,
@@ -310,7 +314,7 @@ impl TryFrom<&Message> for Disconnect {
     ///
     /// [`Error::MissingKey`], [`Error::WrongType`] or [`Error::InvalidMessage`], naming the key.
     fn try_from(message: &Message) -> Result<Self> {
-        let code = message.int(CODE)?;
+        let code = message.opt_int(CODE)?.unwrap_or(ABNORMAL_CLOSURE.into());
         Ok(Self {
             reply_channel: fields::reply_channel(message)?,
             code: u16::try_from(code).map_err(|_| {
