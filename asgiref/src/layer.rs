@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -284,28 +285,61 @@ pub trait ChannelLayerExt: ChannelLayer {
 
 impl<T: ChannelLayer + ?Sized> ChannelLayerExt for T {}
 
+type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// Written out as `async_trait` expands it, but for the body: the pointee's future is handed on
+/// as it is rather than boxed a second time.
 macro_rules! forward_to_pointee {
     ($pointer:ident) => {
-        #[async_trait]
         #[deny(clippy::missing_trait_methods)]
         impl<T: ChannelLayer + ?Sized> ChannelLayer for $pointer<T> {
-            async fn send(&self, channel: &ChannelName, message: Message) -> Result<()> {
-                (**self).send(channel, message).await
+            fn send<'layer, 'name, 'call>(
+                &'layer self,
+                channel: &'name ChannelName,
+                message: Message,
+            ) -> BoxFuture<'call, Result<()>>
+            where
+                'layer: 'call,
+                'name: 'call,
+                Self: 'call,
+            {
+                (**self).send(channel, message)
             }
 
-            async fn receive(&self, channels: &[ChannelName]) -> Result<(ChannelName, Message)> {
-                (**self).receive(channels).await
+            fn receive<'layer, 'name, 'call>(
+                &'layer self,
+                channels: &'name [ChannelName],
+            ) -> BoxFuture<'call, Result<(ChannelName, Message)>>
+            where
+                'layer: 'call,
+                'name: 'call,
+                Self: 'call,
+            {
+                (**self).receive(channels)
             }
 
-            async fn try_receive(
-                &self,
-                channels: &[ChannelName],
-            ) -> Result<Option<(ChannelName, Message)>> {
-                (**self).try_receive(channels).await
+            fn try_receive<'layer, 'name, 'call>(
+                &'layer self,
+                channels: &'name [ChannelName],
+            ) -> BoxFuture<'call, Result<Option<(ChannelName, Message)>>>
+            where
+                'layer: 'call,
+                'name: 'call,
+                Self: 'call,
+            {
+                (**self).try_receive(channels)
             }
 
-            async fn new_channel(&self, pattern: &ChannelPattern) -> Result<ChannelName> {
-                (**self).new_channel(pattern).await
+            fn new_channel<'layer, 'name, 'call>(
+                &'layer self,
+                pattern: &'name ChannelPattern,
+            ) -> BoxFuture<'call, Result<ChannelName>>
+            where
+                'layer: 'call,
+                'name: 'call,
+                Self: 'call,
+            {
+                (**self).new_channel(pattern)
             }
 
             fn is_process_local(&self) -> bool {

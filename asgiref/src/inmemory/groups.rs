@@ -1,5 +1,5 @@
-use std::collections::{BTreeSet, HashMap};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{BTreeSet, HashMap, HashSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -7,35 +7,18 @@ use tokio::time::Instant;
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName};
 
-use super::queue::Queue;
-use super::shards::Shards;
+use super::group::Group;
+use super::queue::{Effects, Moment, Pending, Queue};
+use super::shards::{Shards, shrink};
 
 /// All groups of a layer, and for every channel the groups it is in.
 ///
-/// Memberships are added and removed under the lock of their channel's entry in `of_channel`, so
-/// the two views agree. Locks are taken in this order: `of_channel`, `groups`, one group, one
-/// queue.
+/// Memberships begin and end under the lock of their channel's part of `of_channel`, so the two
+/// views agree. Locks are taken in this order: `of_channel`, `groups`, one group, one queue.
 pub(super) struct GroupTable {
-    groups: Shards<GroupName, Arc<Group>>,
-    of_channel: Shards<ChannelName, Vec<GroupName>>,
+    groups: Shards<HashMap<GroupName, Arc<Group>>>,
+    of_channel: Shards<HashMap<ChannelName, HashSet<GroupName>>>,
     group_expiry: Duration,
-}
-
-#[derive(Default)]
-struct Group {
-    /// Members by the queue they share, so that a send locks each queue once.
-    queues: Mutex<HashMap<ChannelName, QueueMembers>>,
-}
-
-struct QueueMembers {
-    queue: Arc<Queue>,
-    members: Members,
-}
-
-/// When each member's membership expires. A normal channel is the only member on its queue.
-enum Members {
-    One(ChannelName, Instant),
-    Many(HashMap<ChannelName, Instant>),
 }
 
 impl GroupTable {
@@ -54,7 +37,6 @@ impl GroupTable {
         queue: &Arc<Queue>,
         now: Instant,
     ) {
-        let expires = now + self.group_expiry;
         let mut of_channel = self.of_channel.lock(channel.as_str());
         let members = Arc::clone(
             self.groups
@@ -62,11 +44,11 @@ impl GroupTable {
                 .entry(group.clone())
                 .or_default(),
         );
-        if members.add(channel, queue, expires) {
+        if members.add(channel, queue, now) {
             of_channel
                 .entry(channel.clone())
                 .or_default()
-                .push(group.clone());
+                .insert(group.clone());
         }
     }
 
@@ -74,204 +56,130 @@ impl GroupTable {
         self.remove_if(group, channel, |_| true);
     }
 
-    pub(super) fn channels(&self, group: &GroupName, now: Instant) -> BTreeSet<ChannelName> {
-        let mut channels = BTreeSet::new();
-        if let Some(members) = self.get(group) {
-            members.for_each(|channel, expires| {
-                if expires > now {
-                    channels.insert(channel.clone());
-                }
-            });
-        }
-        channels
+    /// The members of `group`, after those have gone whose messages expired.
+    pub(super) fn channels(&self, group: &GroupName, moment: &Moment) -> BTreeSet<ChannelName> {
+        let Some(members) = self.get(group) else {
+            return BTreeSet::new();
+        };
+        let mut expired = Vec::new();
+        members.drop_expired(moment, &mut expired);
+        self.evict(&expired, moment.expiry);
+        members.channels(moment.now, self.group_expiry)
     }
 
-    /// Sends `message` to every member; returns the channels of messages that expired unread.
-    pub(super) fn send(
-        &self,
-        group: &GroupName,
-        message: &Message,
-        now: Instant,
-        expires: Instant,
-        second: u64,
-    ) -> Vec<ChannelName> {
-        let mut expired = Vec::new();
-        if let Some(group) = self.get(group) {
-            for QueueMembers { queue, members } in group.lock().values() {
-                let live = |until: &Instant| *until > now;
-                match members {
-                    Members::One(channel, until) if live(until) => {
-                        queue.push(
-                            channel.clone(),
-                            message.clone(),
-                            now,
-                            expires,
-                            second,
-                            &mut expired,
-                        );
-                    }
-                    Members::One(..) => {}
-                    Members::Many(members) => {
-                        let channels = members
-                            .iter()
-                            .filter(|(_, until)| live(until))
-                            .map(|(name, _)| name);
-                        queue.push_all(channels, message, now, expires, second, &mut expired);
-                    }
+    /// Sends `message` to every member.
+    pub(super) fn send(&self, group: &GroupName, message: &Message, moment: &Moment) -> Effects {
+        let mut effects = Effects::default();
+        if let Some(members) = self.get(group) {
+            members.send(message, moment, self.group_expiry, &mut effects);
+        }
+        effects
+    }
+
+    /// Ends the memberships of channels on which a message expired: nobody reads them any more.
+    pub(super) fn evict(&self, expired: &[Pending], expiry: Duration) {
+        for message in expired {
+            let channel = message.channel();
+            let mut left = Vec::new();
+            let mut of_channel = self.of_channel.lock(channel.as_str());
+            let Some(groups) = of_channel.get_mut(channel) else {
+                continue;
+            };
+            groups.retain(|group| {
+                let ended = self.get(group).is_none_or(|members| {
+                    members.remove_if(channel, |added| message.ends_membership(added, expiry))
+                });
+                if ended {
+                    left.push(group.clone());
                 }
+                !ended
+            });
+            if groups.is_empty() {
+                of_channel.remove(channel);
+            }
+            drop(of_channel);
+            for group in left {
+                self.forget_if_empty(&group);
             }
         }
-        expired
     }
 
-    /// Ends all memberships of channels on which a message expired unread: nobody reads them any
-    /// more. One added again after `now` stays.
-    pub(super) fn evict(&self, channels: &[ChannelName], now: Instant) {
-        for channel in channels {
-            let groups = self
-                .of_channel
-                .lock(channel.as_str())
-                .get(channel.as_str())
-                .cloned();
-            for group in groups.into_iter().flatten() {
-                self.remove_if(&group, channel, |expires| {
-                    expires <= now + self.group_expiry
+    /// Ends memberships that are over in one part of the table; says whether any group is left in
+    /// it.
+    pub(super) fn sweep(&self, part: usize, now: Instant) -> bool {
+        let groups: Vec<_> = self
+            .groups
+            .part(part)
+            .iter()
+            .map(|(group, members)| (group.clone(), Arc::clone(members)))
+            .collect();
+        for (group, members) in groups {
+            let over = members.sweep(now, self.group_expiry);
+            drop(members);
+            for channel in over {
+                self.remove_if(&group, &channel, |added| {
+                    now.saturating_duration_since(added) >= self.group_expiry
                 });
             }
+            self.forget_if_empty(&group);
         }
+        shrink(&mut self.of_channel.part(part));
+        let mut groups = self.groups.part(part);
+        shrink(&mut groups);
+        !groups.is_empty()
     }
 
-    /// Ends memberships that are over; says whether any membership is left.
-    pub(super) fn sweep(&self, now: Instant) -> bool {
-        let mut over = Vec::new();
-        self.groups.for_each(|group, members| {
-            members.for_each(|channel, expires| {
-                if expires <= now {
-                    over.push((group.clone(), channel.clone()));
-                }
-            });
-        });
-        for (group, channel) in over {
-            self.remove_if(&group, &channel, |expires| expires <= now);
-        }
-        self.of_channel.retain(|_, _| true);
-        self.groups
-            .retain(|_, members| Arc::strong_count(members) > 1 || !members.lock().is_empty())
+    pub(super) fn is_empty(&self) -> bool {
+        self.groups.iter().all(|groups| groups.is_empty())
     }
 
-    pub(super) fn clear(&self) {
-        self.of_channel.retain(|_, _| false);
-        self.groups.for_each(|_, members| members.lock().clear());
-        self.groups
-            .retain(|_, members| Arc::strong_count(members) > 1);
+    /// Ends all memberships; `then` runs while nobody can begin a new one.
+    pub(super) fn clear(&self, then: impl FnOnce()) {
+        let mut of_channel = self.of_channel.lock_all();
+        let mut groups = self.groups.lock_all();
+        for part in &mut groups {
+            part.values().for_each(|members| members.clear());
+            part.clear();
+        }
+        of_channel.iter_mut().for_each(|part| part.clear());
+        then();
     }
 
     fn get(&self, group: &GroupName) -> Option<Arc<Group>> {
-        self.groups
-            .lock(group.as_str())
-            .get(group.as_str())
-            .cloned()
+        self.groups.lock(group.as_str()).get(group).cloned()
     }
 
     fn remove_if(
         &self,
         group: &GroupName,
         channel: &ChannelName,
-        condition: impl FnOnce(Instant) -> bool,
+        condition: impl Fn(Instant) -> bool,
     ) {
         let mut of_channel = self.of_channel.lock(channel.as_str());
         let Some(members) = self.get(group) else {
             return;
         };
-        if !members.remove_if(channel, condition) {
-            return;
-        }
-        if let Some(groups) = of_channel.get_mut(channel.as_str()) {
-            groups.retain(|known| known != group);
-            if groups.is_empty() {
-                of_channel.remove(channel.as_str());
-            }
-        }
-        drop(members);
-        let mut groups = self.groups.lock(group.as_str());
-        // Whoever holds another reference is about to add a member.
-        if groups
-            .get(group.as_str())
-            .is_some_and(|members| Arc::strong_count(members) == 1 && members.lock().is_empty())
+        if members.remove_if(channel, condition)
+            && let Some(groups) = of_channel.get_mut(channel)
         {
-            groups.remove(group.as_str());
-        }
-    }
-}
-
-impl Group {
-    /// Adds or renews a member; true if it is new.
-    fn add(&self, channel: &ChannelName, queue: &Arc<Queue>, expires: Instant) -> bool {
-        let mut queues = self.lock();
-        let Some(entry) = queues.get_mut(channel.non_local()) else {
-            let members = Members::One(channel.clone(), expires);
-            queues.insert(
-                channel.to_non_local(),
-                QueueMembers {
-                    queue: Arc::clone(queue),
-                    members,
-                },
-            );
-            return true;
-        };
-        match &mut entry.members {
-            Members::One(known, until) if known == channel => {
-                *until = expires;
-                false
-            }
-            Members::One(known, until) => {
-                let members = HashMap::from([(known.clone(), *until), (channel.clone(), expires)]);
-                entry.members = Members::Many(members);
-                true
-            }
-            Members::Many(members) => members.insert(channel.clone(), expires).is_none(),
-        }
-    }
-
-    /// Removes a member whose expiry meets `condition`; true if it was there and did.
-    fn remove_if(&self, channel: &ChannelName, condition: impl FnOnce(Instant) -> bool) -> bool {
-        let mut queues = self.lock();
-        let Some(entry) = queues.get_mut(channel.non_local()) else {
-            return false;
-        };
-        let (removed, empty) = match &mut entry.members {
-            Members::One(known, until) => {
-                let removed = known == channel && condition(*until);
-                (removed, removed)
-            }
-            Members::Many(members) => {
-                let removed = members.get(channel).is_some_and(|until| condition(*until));
-                if removed {
-                    members.remove(channel);
-                }
-                (removed, members.is_empty())
-            }
-        };
-        if empty {
-            queues.remove(channel.non_local());
-        }
-        removed
-    }
-
-    fn for_each(&self, mut f: impl FnMut(&ChannelName, Instant)) {
-        for QueueMembers { members, .. } in self.lock().values() {
-            match members {
-                Members::One(channel, expires) => f(channel, *expires),
-                Members::Many(members) => {
-                    members
-                        .iter()
-                        .for_each(|(channel, expires)| f(channel, *expires));
-                }
+            groups.remove(group);
+            if groups.is_empty() {
+                of_channel.remove(channel);
             }
         }
+        drop(of_channel);
+        drop(members);
+        self.forget_if_empty(group);
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<ChannelName, QueueMembers>> {
-        self.queues.lock().unwrap_or_else(PoisonError::into_inner)
+    fn forget_if_empty(&self, group: &GroupName) {
+        let mut groups = self.groups.lock(group.as_str());
+        // Who holds another reference may be about to add a member.
+        if groups
+            .get(group)
+            .is_some_and(|members| Arc::strong_count(members) == 1 && members.is_empty())
+        {
+            groups.remove(group);
+        }
     }
 }

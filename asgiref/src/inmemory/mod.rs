@@ -1,9 +1,12 @@
 //! A channel layer in this process's memory.
 
 mod builder;
+mod counter;
+mod group;
 mod groups;
 mod queue;
 mod shards;
+mod shared;
 mod sweeper;
 mod waiter;
 
@@ -13,11 +16,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rand::Rng as _;
-use tokio::time::Instant;
+use tokio::task::coop::consume_budget;
 
 use crate::config::LayerConfig;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::layer::{ChannelLayer, Flush, Groups, Statistics};
 use crate::message::Message;
 use crate::name::{ChannelName, ChannelPattern, GroupName};
@@ -25,11 +27,7 @@ use crate::statistics::{ChannelStatistics, GlobalStatistics};
 
 pub use builder::InMemoryChannelLayerBuilder;
 
-use groups::GroupTable;
-use queue::{Queue, Totals};
-use shards::Shards;
-use sweeper::Sweeper;
-use waiter::Registration;
+use shared::Shared;
 
 /// A channel layer in this process's memory: for `runserver`, for tests, and for programs whose
 /// protocol server and workers share a process.
@@ -38,9 +36,10 @@ use waiter::Registration;
 /// by reference count. A clone is another handle to the same layer.
 ///
 /// Time is tokio's: under a paused clock (`tokio::time::pause`) expiry is exact and costs no
-/// waiting. Memory of channels and groups nobody uses any more is given back in the background,
-/// by a task that runs only while there is something to watch; with it go the figures of such
-/// channels.
+/// waiting. What nobody uses any more is given back in the background, by a task on the runtime
+/// of the caller (whose timer must be enabled) that runs only while there is something to watch.
+/// A channel is forgotten, and with it its own figures, when it is empty, nobody waits for it, it
+/// is in no group, and nothing was sent to it for as long as a message lives.
 ///
 /// ```
 /// use asgiref::{ChannelLayer as _, ChannelName, InMemoryChannelLayer, message};
@@ -62,18 +61,6 @@ pub struct InMemoryChannelLayer {
     shared: Arc<Shared>,
 }
 
-/// What all handles to one layer share.
-struct Shared {
-    config: LayerConfig,
-    /// Start of the count of seconds for the per-second figures.
-    epoch: Instant,
-    queues: Shards<ChannelName, Arc<Queue>>,
-    groups: GroupTable,
-    sweeper: Sweeper,
-    /// Counts of queues that were forgotten, so that the layer's sums never go back.
-    retired: std::sync::Mutex<Totals>,
-}
-
 impl InMemoryChannelLayer {
     /// A layer with the default configuration: 60 seconds expiry, a day of membership, 100
     /// messages per channel.
@@ -85,64 +72,16 @@ impl InMemoryChannelLayer {
     /// A layer with the given expiry and capacities.
     #[must_use]
     pub fn with_config(config: LayerConfig) -> Self {
-        let groups = GroupTable::new(config.membership_expiry());
         Self {
-            shared: Arc::new(Shared {
-                config,
-                epoch: Instant::now(),
-                queues: Shards::new(),
-                groups,
-                sweeper: Sweeper::new(),
-                retired: std::sync::Mutex::default(),
-            }),
+            shared: Arc::new(Shared::new(config)),
         }
     }
-}
 
-impl Shared {
-    /// The queue of a channel, made if there is none.
-    fn queue(&self, channel: &ChannelName) -> Arc<Queue> {
-        let name = channel.non_local();
-        let mut shard = self.queues.lock(name);
-        if let Some(queue) = shard.get(name) {
-            return Arc::clone(queue);
-        }
-        let queue = Arc::new(Queue::new(self.config.capacities().of(name)));
-        shard.insert(channel.to_non_local(), Arc::clone(&queue));
-        queue
-    }
-
-    fn existing_queue(&self, channel: &ChannelName) -> Option<Arc<Queue>> {
-        let name = channel.non_local();
-        self.queues.lock(name).get(name).cloned()
-    }
-
-    fn second(&self, now: Instant) -> u64 {
-        now.duration_since(self.epoch).as_secs()
-    }
-
-    /// Takes the first unexpired message of `queue`; channels whose messages expired lose their
-    /// memberships.
-    fn pop(&self, queue: &Queue) -> Option<(ChannelName, Message)> {
-        let now = Instant::now();
-        let mut expired = Vec::new();
-        let popped = queue.pop(now, &mut expired);
-        self.groups.evict(&expired, now);
-        popped
-    }
-
-    /// One pass over `channels` from a random start, so that a busy channel does not starve the
-    /// others.
-    fn pop_any(&self, channels: &[ChannelName]) -> Option<(ChannelName, Message)> {
-        let start = if channels.len() > 1 {
-            rand::rng().random_range(0..channels.len())
-        } else {
-            0
-        };
-        let (before, from) = channels.split_at(start);
-        from.iter()
-            .chain(before)
-            .find_map(|channel| self.pop(&*self.existing_queue(channel)?))
+    /// How many channels the layer holds in memory: those with messages, with readers waiting,
+    /// in a group, or used lately.
+    #[must_use]
+    pub fn channel_count(&self) -> usize {
+        self.shared.channel_count()
     }
 }
 
@@ -151,42 +90,23 @@ impl ChannelLayer for InMemoryChannelLayer {
     // ---- ASGI API
 
     async fn send(&self, channel: &ChannelName, message: Message) -> Result<()> {
-        let shared = &self.shared;
-        let now = Instant::now();
-        let queue = shared.queue(channel);
-        let mut expired = Vec::new();
-        let sent = queue.push(
-            channel.clone(),
-            message,
-            now,
-            now + shared.config.message_expiry(),
-            shared.second(now),
-            &mut expired,
-        );
-        shared.groups.evict(&expired, now);
-        shared.sweeper.ensure_running(shared);
-        if sent {
-            Ok(())
-        } else {
-            Err(Error::ChannelFull {
-                channel: channel.to_non_local(),
-            })
-        }
+        let moment = self.shared.moment();
+        let sent = self.shared.send(channel, message, &moment);
+        self.shared.sweeper.ensure_running(&self.shared, &moment);
+        sent
     }
 
     async fn receive(&self, channels: &[ChannelName]) -> Result<(ChannelName, Message)> {
         check_receivable(channels)?;
+        // A reader of a channel that is never empty lets other tasks of its thread run.
+        consume_budget().await;
+        if let Some(received) = self.shared.try_receive(channels) {
+            return Ok(received);
+        }
         loop {
-            if let Some(received) = self.shared.pop_any(channels) {
+            if let Some(received) = self.shared.wait_and_receive(channels).await {
                 return Ok(received);
             }
-            let registration =
-                Registration::new(channels.iter().map(|channel| self.shared.queue(channel)));
-            // A message may have come between the look and the registration.
-            if let Some(received) = self.shared.pop_any(channels) {
-                return Ok(received);
-            }
-            registration.notified().await;
         }
     }
 
@@ -195,13 +115,13 @@ impl ChannelLayer for InMemoryChannelLayer {
         channels: &[ChannelName],
     ) -> Result<Option<(ChannelName, Message)>> {
         check_receivable(channels)?;
-        Ok(self.shared.pop_any(channels))
+        Ok(self.shared.try_receive(channels))
     }
 
     async fn new_channel(&self, pattern: &ChannelPattern) -> Result<ChannelName> {
         loop {
             let name = pattern.generate();
-            if self.shared.existing_queue(&name).is_none() {
+            if !self.shared.is_in_use(&name) {
                 return Ok(name);
             }
         }
@@ -233,10 +153,10 @@ impl Groups for InMemoryChannelLayer {
     }
 
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<()> {
-        let shared = &self.shared;
-        let queue = shared.queue(channel);
-        shared.groups.add(group, channel, &queue, Instant::now());
-        shared.sweeper.ensure_running(shared);
+        let moment = self.shared.moment();
+        let queue = self.shared.queue(channel, &moment);
+        self.shared.groups.add(group, channel, &queue, moment.now);
+        self.shared.sweeper.ensure_running(&self.shared, &moment);
         Ok(())
     }
 
@@ -246,18 +166,13 @@ impl Groups for InMemoryChannelLayer {
     }
 
     async fn group_channels(&self, group: &GroupName) -> Result<BTreeSet<ChannelName>> {
-        Ok(self.shared.groups.channels(group, Instant::now()))
+        Ok(self.shared.groups.channels(group, &self.shared.moment()))
     }
 
     async fn send_group(&self, group: &GroupName, message: Message) -> Result<()> {
-        let shared = &self.shared;
-        let now = Instant::now();
-        let expires = now + shared.config.message_expiry();
-        let expired = shared
-            .groups
-            .send(group, &message, now, expires, shared.second(now));
-        shared.groups.evict(&expired, now);
-        shared.sweeper.ensure_running(shared);
+        let moment = self.shared.moment();
+        self.shared.send_group(group, &message, &moment);
+        self.shared.sweeper.ensure_running(&self.shared, &moment);
         Ok(())
     }
 }
@@ -265,8 +180,7 @@ impl Groups for InMemoryChannelLayer {
 #[async_trait]
 impl Flush for InMemoryChannelLayer {
     async fn flush(&self) -> Result<()> {
-        self.shared.groups.clear();
-        self.shared.queues.for_each(|_, queue| queue.clear());
+        self.shared.flush();
         Ok(())
     }
 }
@@ -274,40 +188,11 @@ impl Flush for InMemoryChannelLayer {
 #[async_trait]
 impl Statistics for InMemoryChannelLayer {
     async fn global_statistics(&self) -> Result<GlobalStatistics> {
-        let now = Instant::now();
-        let second = self.shared.second(now);
-        let expiry = self.shared.config.message_expiry();
-        let mut sums = GlobalStatistics::default();
-        {
-            let retired = self
-                .shared
-                .retired
-                .lock()
-                .unwrap_or_else(std::sync::PoisonError::into_inner);
-            sums.messages_count = retired.sent;
-            sums.channel_full_count = retired.full;
-        }
-        self.shared.queues.for_each(|_, queue| {
-            let one = queue.statistics(now, second, expiry);
-            sums.messages_count += one.messages_count;
-            sums.messages_count_per_second += one.messages_count_per_second;
-            sums.messages_pending += one.messages_pending;
-            sums.messages_max_age = sums.messages_max_age.max(one.messages_max_age);
-            sums.channel_full_count += one.channel_full_count;
-            sums.channel_full_count_per_second += one.channel_full_count_per_second;
-        });
-        Ok(sums)
+        Ok(self.shared.global_statistics())
     }
 
     async fn channel_statistics(&self, channel: &ChannelName) -> Result<ChannelStatistics> {
-        let now = Instant::now();
-        let expiry = self.shared.config.message_expiry();
-        Ok(self
-            .shared
-            .existing_queue(channel)
-            .map_or_else(ChannelStatistics::default, |queue| {
-                queue.statistics(now, self.shared.second(now), expiry)
-            }))
+        Ok(self.shared.channel_statistics(channel))
     }
 }
 

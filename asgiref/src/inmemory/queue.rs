@@ -1,5 +1,6 @@
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex, MutexGuard};
+use std::task::Waker;
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -8,7 +9,27 @@ use crate::message::Message;
 use crate::name::ChannelName;
 use crate::statistics::ChannelStatistics;
 
-use super::waiter::{Waiter, Waiters, Woken};
+use super::counter::Counter;
+use super::shards::lock;
+use super::waiter::{Line, Waiter};
+
+/// What `receive` returns.
+pub(super) type Received = (ChannelName, Message);
+
+/// When an operation happens and what is over by then.
+pub(super) struct Moment {
+    pub(super) now: Instant,
+    /// Seconds since the layer was made.
+    pub(super) second: u64,
+    /// How long messages live.
+    pub(super) expiry: Duration,
+}
+
+impl Moment {
+    fn is_over(&self, message: &Pending) -> bool {
+        self.now.saturating_duration_since(message.sent) >= self.expiry
+    }
+}
 
 /// The messages of one channel (of one non-local part, for process-specific channels).
 pub(super) struct Queue {
@@ -18,22 +39,45 @@ pub(super) struct Queue {
 
 #[derive(Default)]
 struct State {
-    /// Oldest first. All messages of a layer live equally long, so this is also the order in
-    /// which they expire.
+    /// Oldest first; all live equally long, so this is also the order in which they expire.
     messages: VecDeque<Pending>,
-    waiters: Waiters,
+    line: Line,
     sent: Counter,
     full: Counter,
 }
 
-struct Pending {
+/// A message in a queue. One that nobody received in time is dropped, and its channel's
+/// memberships end, once the locks of the operation that found it are released.
+pub(super) struct Pending {
     /// The full name the message was sent to.
     channel: ChannelName,
     message: Message,
-    expires: Instant,
+    sent: Instant,
 }
 
-/// How much a queue has carried.
+impl Pending {
+    pub(super) const fn channel(&self) -> &ChannelName {
+        &self.channel
+    }
+
+    /// Whether the expiry of this message ends a membership that began at `added`: it does
+    /// unless the message was over by then.
+    pub(super) fn ends_membership(&self, added: Instant, expiry: Duration) -> bool {
+        added.saturating_duration_since(self.sent) < expiry
+    }
+}
+
+/// What an operation on many queues leaves to be done when its locks are released.
+#[derive(Default)]
+pub(super) struct Effects {
+    pub(super) wakers: Vec<Waker>,
+    pub(super) expired: Vec<Pending>,
+}
+
+/// The queue is at capacity.
+pub(super) struct Full;
+
+/// What a queue has counted.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Totals {
     pub(super) sent: u64,
@@ -41,219 +85,205 @@ pub(super) struct Totals {
 }
 
 impl Queue {
-    pub(super) fn new(capacity: usize) -> Self {
+    pub(super) fn new(capacity: usize, second: u64) -> Self {
+        let mut state = State::default();
+        state.sent.add(0, second);
         Self {
             capacity,
-            state: Mutex::default(),
+            state: Mutex::new(state),
         }
     }
 
-    /// Appends a message and wakes a reader; false if the queue is full. `expired` receives the
-    /// channels of messages that had to make room because their time was over.
+    /// Appends a message. The reader to be told of it, if one waits, is to be woken by the caller.
     pub(super) fn push(
         &self,
-        channel: ChannelName,
+        channel: &ChannelName,
         message: Message,
-        now: Instant,
-        expires: Instant,
-        second: u64,
-        expired: &mut Vec<ChannelName>,
-    ) -> bool {
+        moment: &Moment,
+        expired: &mut Vec<Pending>,
+    ) -> Result<Option<Waker>, Full> {
         let mut state = self.lock();
-        if !state.has_room(self.capacity, now, expired) {
-            state.full.add(1, second);
-            return false;
-        }
-        state.sent.add(1, second);
-        state.messages.push_back(Pending {
-            channel,
-            message,
-            expires,
-        });
-        let woken = state.waiters.take(1);
-        drop(state);
-        self.notify(woken);
-        true
-    }
-
-    /// Appends one message for each of `channels` under one lock and wakes as many readers; those
-    /// that find the queue full are counted and left out.
-    pub(super) fn push_all<'a>(
-        &self,
-        channels: impl Iterator<Item = &'a ChannelName>,
-        message: &Message,
-        now: Instant,
-        expires: Instant,
-        second: u64,
-        expired: &mut Vec<ChannelName>,
-    ) {
-        let mut state = self.lock();
-        let mut sent = 0;
-        for channel in channels {
-            if state.has_room(self.capacity, now, expired) {
-                sent += 1;
-                state.messages.push_back(Pending {
-                    channel: channel.clone(),
-                    message: message.clone(),
-                    expires,
-                });
-            } else {
-                state.full.add(1, second);
+        if state.messages.len() >= self.capacity {
+            state.drop_expired(moment, expired);
+            if state.messages.len() >= self.capacity {
+                state.full.add(1, moment.second);
+                return Err(Full);
             }
         }
-        state.sent.add(sent, second);
-        let woken = state.waiters.take(sent as usize);
-        drop(state);
-        self.notify(woken);
+        state.append(channel, message, moment);
+        state.sent.add(1, moment.second);
+        Ok(state.line.claim())
     }
 
-    /// Takes the oldest message that is not expired; `expired` receives the channels of those
-    /// that are.
-    pub(super) fn pop(
+    /// Appends one message for each member of a group, given with the time it was added. Left out
+    /// are members whose membership ends because a message expired, and, counted, members that
+    /// find the queue full.
+    pub(super) fn push_to_members<'a>(
         &self,
-        now: Instant,
-        expired: &mut Vec<ChannelName>,
-    ) -> Option<(ChannelName, Message)> {
+        members: impl Iterator<Item = (&'a ChannelName, Instant)>,
+        message: &Message,
+        moment: &Moment,
+        effects: &mut Effects,
+    ) {
         let mut state = self.lock();
-        state.drop_expired(now, expired);
-        state
-            .messages
-            .pop_front()
-            .map(|pending| (pending.channel, pending.message))
-    }
-
-    pub(super) fn register(&self, waiter: Arc<Waiter>) {
-        self.lock().waiters.push(waiter);
-    }
-
-    pub(super) fn unregister(&self, waiter: &Arc<Waiter>) {
-        self.lock().waiters.remove(waiter);
-    }
-
-    /// Wakes readers for the messages that are there.
-    pub(super) fn wake(&self) {
-        let mut state = self.lock();
-        let messages = state.messages.len();
-        let woken = state.waiters.take(messages);
-        drop(state);
-        self.notify(woken);
-    }
-
-    pub(super) fn clear(&self) {
-        // The messages are dropped after the lock is released: theirs may be the last reference.
-        let messages = std::mem::take(&mut self.lock().messages);
-        drop(messages);
-    }
-
-    /// Drops what is expired; says whether the queue is of no use to anyone now.
-    pub(super) fn sweep(&self, now: Instant, expired: &mut Vec<ChannelName>) -> bool {
-        let mut state = self.lock();
-        state.drop_expired(now, expired);
-        // Room for a burst is given back.
-        if state.messages.capacity() > 4 * state.messages.len() + 32 {
-            state.messages.shrink_to_fit();
+        let known = effects.expired.len();
+        state.drop_expired(moment, &mut effects.expired);
+        // The last message of a channel to expire ends more memberships than the ones before.
+        let newly = &effects.expired[known..];
+        let ended: Option<HashMap<_, _>> =
+            (!newly.is_empty()).then(|| newly.iter().map(|over| (over.channel(), over)).collect());
+        let (mut sent, mut full) = (0, 0);
+        for (channel, added) in members {
+            if let Some(ended) = &ended
+                && let Some(over) = ended.get(channel)
+                && over.ends_membership(added, moment.expiry)
+            {
+                continue;
+            }
+            if state.messages.len() < self.capacity {
+                state.append(channel, message.clone(), moment);
+                sent += 1;
+            } else {
+                full += 1;
+            }
         }
-        state.messages.is_empty() && state.waiters.is_empty()
+        state.sent.add(sent, moment.second);
+        state.full.add(full, moment.second);
+        for _ in 0..sent {
+            let Some(waker) = state.line.claim() else {
+                break;
+            };
+            effects.wakers.push(waker);
+        }
+    }
+
+    /// Takes the oldest message that is not expired.
+    pub(super) fn pop(&self, moment: &Moment, expired: &mut Vec<Pending>) -> Option<Received> {
+        self.lock().pop(moment, expired)
+    }
+
+    /// The same, or else the ticket of the place the caller now has in the line.
+    pub(super) fn pop_or_join(
+        &self,
+        moment: &Moment,
+        expired: &mut Vec<Pending>,
+        waiter: &Arc<Waiter>,
+        number: usize,
+    ) -> Result<Received, u64> {
+        let mut state = self.lock();
+        state
+            .pop(moment, expired)
+            .ok_or_else(|| state.line.join(waiter, number))
+    }
+
+    pub(super) fn leave(&self, ticket: u64) {
+        self.lock().line.leave(ticket);
+    }
+
+    /// Tells another reader of a message because the one that was told does not take it.
+    pub(super) fn pass_on(&self) {
+        let mut state = self.lock();
+        let waker = if state.messages.is_empty() {
+            None
+        } else {
+            state.line.claim()
+        };
+        drop(state);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    /// Takes out what is expired.
+    pub(super) fn drop_expired(&self, moment: &Moment, expired: &mut Vec<Pending>) {
+        self.lock().drop_expired(moment, expired);
+    }
+
+    /// Takes out what is expired and gives back room; says whether the queue is of no use to
+    /// anyone now: nothing in it, nobody waiting, and not used for as long as a message lives.
+    pub(super) fn sweep(&self, moment: &Moment, expired: &mut Vec<Pending>) -> bool {
+        let mut state = self.lock();
+        state.drop_expired(moment, expired);
+        if state.messages.capacity() > 4 * state.messages.len() + 32 {
+            let room = 2 * state.messages.len();
+            state.messages.shrink_to(room);
+        }
+        state.line.shrink();
+        let used = state.sent.second().max(state.full.second());
+        // Two seconds at least, so that the figures per second have been read.
+        let unused = moment.second.saturating_sub(used) >= moment.expiry.as_secs().max(2);
+        unused && state.messages.is_empty() && state.line.is_empty()
+    }
+
+    /// Takes out everything, to be dropped when all locks are released, and forgets the figures.
+    /// Readers stay in line.
+    pub(super) fn reset(&self) -> VecDeque<Pending> {
+        let mut state = self.lock();
+        state.sent = Counter::default();
+        state.full = Counter::default();
+        std::mem::take(&mut state.messages)
     }
 
     pub(super) fn totals(&self) -> Totals {
         let state = self.lock();
         Totals {
-            sent: state.sent.total,
-            full: state.full.total,
+            sent: state.sent.total(),
+            full: state.full.total(),
         }
     }
 
-    pub(super) fn statistics(
-        &self,
-        now: Instant,
-        second: u64,
-        expiry: Duration,
-    ) -> ChannelStatistics {
+    pub(super) fn statistics(&self, moment: &Moment) -> ChannelStatistics {
         let state = self.lock();
         let expired = state
             .messages
-            .partition_point(|pending| pending.expires <= now);
+            .partition_point(|message| moment.is_over(message));
         ChannelStatistics {
-            messages_count: state.sent.total,
-            messages_count_per_second: state.sent.last_second(second),
+            messages_count: state.sent.total(),
+            messages_count_per_second: state.sent.last_second(moment.second),
             messages_pending: (state.messages.len() - expired) as u64,
             messages_max_age: state
                 .messages
                 .get(expired)
-                .map(|oldest| expiry.saturating_sub(oldest.expires - now))
+                .map(|oldest| moment.now.saturating_duration_since(oldest.sent))
                 .unwrap_or_default(),
-            channel_full_count: state.full.total,
-            channel_full_count_per_second: state.full.last_second(second),
-        }
-    }
-
-    /// Tells readers of messages. One that another queue told first does not need this queue's
-    /// message, so the next in line is told instead.
-    fn notify(&self, woken: Woken) {
-        let mut unneeded = woken.notify();
-        while unneeded > 0 {
-            let mut state = self.lock();
-            let messages = state.messages.len();
-            let woken = state.waiters.take(unneeded.min(messages));
-            drop(state);
-            unneeded = woken.notify();
+            channel_full_count: state.full.total(),
+            channel_full_count_per_second: state.full.last_second(moment.second),
         }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        lock(&self.state)
     }
 }
 
 impl State {
-    fn has_room(&mut self, capacity: usize, now: Instant, expired: &mut Vec<ChannelName>) -> bool {
-        if self.messages.len() >= capacity {
-            self.drop_expired(now, expired);
-        }
-        self.messages.len() < capacity
+    fn append(&mut self, channel: &ChannelName, message: Message, moment: &Moment) {
+        // Two senders may come here in another order than they looked at the clock.
+        let sent = match self.messages.back() {
+            Some(last) => last.sent.max(moment.now),
+            None => moment.now,
+        };
+        self.messages.push_back(Pending {
+            channel: channel.clone(),
+            message,
+            sent,
+        });
     }
 
-    fn drop_expired(&mut self, now: Instant, expired: &mut Vec<ChannelName>) {
+    fn pop(&mut self, moment: &Moment, expired: &mut Vec<Pending>) -> Option<Received> {
+        self.drop_expired(moment, expired);
+        self.messages
+            .pop_front()
+            .map(|message| (message.channel, message.message))
+    }
+
+    fn drop_expired(&mut self, moment: &Moment, expired: &mut Vec<Pending>) {
         while self
             .messages
             .front()
-            .is_some_and(|oldest| oldest.expires <= now)
+            .is_some_and(|oldest| moment.is_over(oldest))
         {
-            expired.extend(self.messages.pop_front().map(|pending| pending.channel));
-        }
-    }
-}
-
-/// A running total and how much of it came in the last full second.
-#[derive(Default)]
-struct Counter {
-    total: u64,
-    second: u64,
-    this_second: u64,
-    previous_second: u64,
-}
-
-impl Counter {
-    fn add(&mut self, amount: u64, second: u64) {
-        if second != self.second {
-            self.previous_second = if second == self.second + 1 {
-                self.this_second
-            } else {
-                0
-            };
-            self.this_second = 0;
-            self.second = second;
-        }
-        self.total += amount;
-        self.this_second += amount;
-    }
-
-    fn last_second(&self, second: u64) -> u64 {
-        match second.checked_sub(self.second) {
-            Some(0) => self.previous_second,
-            Some(1) => self.this_second,
-            _ => 0,
+            expired.extend(self.messages.pop_front());
         }
     }
 }

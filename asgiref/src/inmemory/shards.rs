@@ -1,58 +1,88 @@
-use std::borrow::Borrow;
 use std::collections::HashMap;
-use std::hash::{BuildHasher, Hash, RandomState};
+use std::hash::Hash;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// How many locks the keys are spread over: enough that two threads rarely meet on one.
-const SHARDS: usize = 64;
+/// How many locks the names are spread over: enough that two threads rarely meet on one.
+pub(super) const SHARDS: usize = 64;
 
-/// A map cut into parts that are locked separately.
+/// A table of names cut into parts that are locked separately.
 ///
-/// Keys come from the network in part (group names, reply channels), hence the keyed hash.
-pub(super) struct Shards<K, V> {
-    hasher: RandomState,
-    shards: Box<[Mutex<HashMap<K, V>>]>,
+/// Names come from the network in part (group names, reply channels). Within a part they are
+/// found by the standard library's keyed hash, which no sender can foresee; which part a name
+/// belongs to only decides who waits for whom, so that is told from its last bytes, where names
+/// differ, without hashing the name a second time.
+pub(super) struct Shards<S> {
+    shards: Box<[Mutex<S>]>,
 }
 
-impl<K: Hash + Eq, V> Shards<K, V> {
+impl<S: Default> Shards<S> {
     pub(super) fn new() -> Self {
         Self {
-            hasher: RandomState::new(),
-            shards: (0..SHARDS).map(|_| Mutex::new(HashMap::new())).collect(),
+            shards: (0..SHARDS).map(|_| Mutex::default()).collect(),
         }
     }
 
-    /// The part `key` belongs to, locked.
-    pub(super) fn lock<Q: Hash + ?Sized>(&self, key: &Q) -> MutexGuard<'_, HashMap<K, V>>
-    where
-        K: Borrow<Q>,
-    {
-        let at = self.hasher.hash_one(key) as usize % SHARDS;
-        self.shards[at]
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner)
+    /// The part `name` belongs to, locked.
+    pub(super) fn lock(&self, name: &str) -> MutexGuard<'_, S> {
+        lock(&self.shards[shard_of(name.as_bytes())])
     }
 
-    /// Looks at every entry, one locked part after the other.
-    pub(super) fn for_each(&self, mut f: impl FnMut(&K, &V)) {
-        for shard in &self.shards {
-            let shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.iter().for_each(|(key, value)| f(key, value));
-        }
+    /// Every part in turn, locked while it is looked at.
+    pub(super) fn iter(&self) -> impl Iterator<Item = MutexGuard<'_, S>> {
+        self.shards.iter().map(lock)
     }
 
-    /// Keeps the entries for which `keep` is true and says whether any is left.
-    pub(super) fn retain(&self, mut keep: impl FnMut(&K, &mut V) -> bool) -> bool {
-        let mut any = false;
-        for shard in &self.shards {
-            let mut shard = shard.lock().unwrap_or_else(PoisonError::into_inner);
-            shard.retain(&mut keep);
-            // Room for a burst of keys is given back, room for the usual number stays.
-            if shard.capacity() > 4 * shard.len() + 32 {
-                shard.shrink_to_fit();
+    /// One part by its number, which is below [`SHARDS`], locked.
+    pub(super) fn part(&self, number: usize) -> MutexGuard<'_, S> {
+        lock(&self.shards[number])
+    }
+
+    /// All parts, locked together. Nobody else locks two parts at a time, so nobody can wait for
+    /// the one who does this while being waited for.
+    pub(super) fn lock_all(&self) -> Vec<MutexGuard<'_, S>> {
+        self.shards.iter().map(lock).collect()
+    }
+}
+
+/// Locks `mutex`. A panic elsewhere while it was held left nothing half done: no code that can
+/// panic runs between the steps of a change.
+pub(super) fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Gives back the room of a burst of keys; room for the usual number stays.
+pub(super) fn shrink<K: Hash + Eq, V>(map: &mut HashMap<K, V>) {
+    if map.capacity() > 4 * map.len() + 32 {
+        map.shrink_to(2 * map.len());
+    }
+}
+
+fn shard_of(name: &[u8]) -> usize {
+    /// 2^64 divided by the golden ratio: multiplied by it, every bit reaches the upper ones.
+    const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
+    let tail = match name.last_chunk() {
+        Some(tail) => u64::from_le_bytes(*tail),
+        None => name
+            .iter()
+            .fold(0, |tail, byte| tail << 8 | u64::from(*byte)),
+    };
+    let spread = (tail ^ name.len() as u64).wrapping_mul(SPREAD);
+    (spread >> (u64::BITS - SHARDS.ilog2())) as usize
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_that_end_alike_or_are_numbered_spread_over_the_parts() {
+        for pattern in ["idle.#", "daphne.response.AbCdEfGh!#", "#.request", "#"] {
+            let mut counts = [0_u32; SHARDS];
+            for at in 0..64_000 {
+                counts[shard_of(pattern.replace('#', &at.to_string()).as_bytes())] += 1;
             }
-            any |= !shard.is_empty();
+            let most = counts.iter().max().copied().unwrap_or_default();
+            assert!(most < 4_000, "{most} of 64000 names like {pattern:?} meet");
         }
-        any
     }
 }

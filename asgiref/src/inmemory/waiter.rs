@@ -1,134 +1,160 @@
 use std::collections::VecDeque;
 use std::future::poll_fn;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::task::{Poll, Waker};
 
-use super::queue::Queue;
+use super::queue::{Moment, Pending, Queue, Received};
+use super::shards::lock;
 
-/// One blocked `receive` call, as the queues it waits on see it.
+/// The blocked `receive` calls of one queue, longest waiting first.
+///
+/// Each message that arrives is announced to one call, by *claiming* it. A call claimed by one
+/// queue cannot be claimed by another; it is responsible for the message until it has taken it or
+/// passed the news on. So a message never lies in a queue while every call that could take it
+/// sleeps.
+#[derive(Default)]
+pub(super) struct Line {
+    places: VecDeque<Place>,
+    next_ticket: u64,
+}
+
+struct Place {
+    /// Rises along the line, so that a place is found by bisection.
+    ticket: u64,
+    /// Which of the call's queues this one is.
+    number: usize,
+    waiter: Arc<Waiter>,
+}
+
+/// One blocked call, as its queues see it.
 pub(super) struct Waiter {
     state: Mutex<State>,
 }
 
 enum State {
-    /// Nothing came yet; the waker is there once the call was polled.
-    Waiting(Option<Waker>),
-    /// A queue has a message for this call.
-    Notified,
+    Waiting(Waker),
+    /// The call's queue of this number has a message for it.
+    Claimed(usize),
+    /// The call is over, or will pass on nothing any more.
+    Left,
 }
 
-impl Waiter {
-    /// Tells the call that there is a message; false if it had been told before.
-    fn notify(&self) -> bool {
-        let previous = std::mem::replace(&mut *self.lock(), State::Notified);
-        match previous {
-            State::Notified => false,
-            State::Waiting(waker) => {
-                if let Some(waker) = waker {
-                    waker.wake();
-                }
-                true
+impl Line {
+    pub(super) fn is_empty(&self) -> bool {
+        self.places.is_empty()
+    }
+
+    /// Puts a call at the end; the ticket is to [`leave`](Self::leave) with.
+    pub(super) fn join(&mut self, waiter: &Arc<Waiter>, number: usize) -> u64 {
+        let ticket = self.next_ticket;
+        self.next_ticket += 1;
+        self.places.push_back(Place {
+            ticket,
+            number,
+            waiter: Arc::clone(waiter),
+        });
+        ticket
+    }
+
+    pub(super) fn leave(&mut self, ticket: u64) {
+        if let Ok(at) = self
+            .places
+            .binary_search_by_key(&ticket, |place| place.ticket)
+        {
+            self.places.remove(at);
+        }
+    }
+
+    /// Claims the first call that is free for it. The waker is to be woken when the queue's lock
+    /// is released.
+    pub(super) fn claim(&mut self) -> Option<Waker> {
+        while let Some(place) = self.places.pop_front() {
+            let mut state = lock(&place.waiter.state);
+            match std::mem::replace(&mut *state, State::Claimed(place.number)) {
+                State::Waiting(waker) => return Some(waker),
+                taken => *state = taken,
             }
         }
+        None
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// The blocked calls of one queue, longest waiting first.
-#[derive(Default)]
-pub(super) struct Waiters(VecDeque<Arc<Waiter>>);
-
-impl Waiters {
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
-    }
-
-    pub(super) fn push(&mut self, waiter: Arc<Waiter>) {
-        self.0.push_back(waiter);
-    }
-
-    /// Takes out the calls to be told that `messages` messages are there.
-    pub(super) fn take(&mut self, messages: usize) -> Woken {
-        let mut woken = Woken(None, Vec::new());
-        let count = messages.min(self.0.len());
-        if count > 0 {
-            woken.0 = self.0.pop_front();
-            woken.1.extend(self.0.drain(..count - 1));
-        }
-        woken
-    }
-
-    pub(super) fn remove(&mut self, waiter: &Arc<Waiter>) {
-        if let Some(at) = self.0.iter().position(|known| Arc::ptr_eq(known, waiter)) {
-            self.0.remove(at);
+    /// Gives back room that was only needed once.
+    pub(super) fn shrink(&mut self) {
+        if self.places.capacity() > 4 * self.places.len() + 32 {
+            self.places.shrink_to(2 * self.places.len());
         }
     }
 }
 
-/// Calls taken out of a queue, to be told once its lock is released. The first is kept apart
-/// because there is rarely a second.
-#[must_use]
-pub(super) struct Woken(Option<Arc<Waiter>>, Vec<Arc<Waiter>>);
-
-impl Woken {
-    /// Tells them; says how many had been told by another queue, so that more can be taken.
-    pub(super) fn notify(self) -> usize {
-        self.0
-            .iter()
-            .chain(&self.1)
-            .filter(|waiter| !waiter.notify())
-            .count()
-    }
-}
-
-/// A blocked call's place in the queues it waits on; dropping it leaves them.
+/// A blocked call's places in the lines of its queues; dropping it leaves them.
 pub(super) struct Registration {
     waiter: Arc<Waiter>,
-    queues: Vec<Arc<Queue>>,
+    places: Vec<(Arc<Queue>, u64)>,
 }
 
 impl Registration {
-    pub(super) fn new(queues: impl Iterator<Item = Arc<Queue>>) -> Self {
-        let waiter = Arc::new(Waiter {
-            state: Mutex::new(State::Waiting(None)),
-        });
-        let queues: Vec<_> = queues.collect();
-        for queue in &queues {
-            queue.register(Arc::clone(&waiter));
+    /// Room for the task that polls this in `queues` lines.
+    pub(super) async fn new(queues: usize) -> Self {
+        let waker = poll_fn(|context| Poll::Ready(context.waker().clone())).await;
+        Self {
+            waiter: Arc::new(Waiter {
+                state: Mutex::new(State::Waiting(waker)),
+            }),
+            places: Vec::with_capacity(queues),
         }
-        Self { waiter, queues }
     }
 
-    /// Waits until one of the queues has a message.
-    pub(super) async fn notified(&self) {
-        poll_fn(|context| match &mut *self.waiter.lock() {
-            State::Notified => Poll::Ready(()),
+    /// Takes a message out of `queue`, or a place in its line if there is none.
+    pub(super) fn pop_or_join(
+        &mut self,
+        queue: Arc<Queue>,
+        moment: &Moment,
+        expired: &mut Vec<Pending>,
+    ) -> Option<Received> {
+        let joined = queue.pop_or_join(moment, expired, &self.waiter, self.places.len());
+        joined
+            .map_err(|ticket| self.places.push((queue, ticket)))
+            .ok()
+    }
+
+    /// Waits until one of the queues has a message for this call, and says which.
+    pub(super) async fn claimed(&self) -> usize {
+        poll_fn(|context| match &mut *lock(&self.waiter.state) {
             State::Waiting(waker) => {
-                match waker {
-                    Some(known) => known.clone_from(context.waker()),
-                    None => *waker = Some(context.waker().clone()),
-                }
+                waker.clone_from(context.waker());
                 Poll::Pending
             }
+            State::Claimed(number) => Poll::Ready(*number),
+            State::Left => unreachable!("a call leaves when it is dropped"),
         })
-        .await;
+        .await
+    }
+
+    /// Takes the message out of the queue that claimed this call; nothing if another call, that
+    /// did not wait, was faster.
+    pub(super) fn pop_claimed(
+        self,
+        number: usize,
+        moment: &Moment,
+        expired: &mut Vec<Pending>,
+    ) -> Option<Received> {
+        let received = self.places[number].0.pop(moment, expired)?;
+        *lock(&self.waiter.state) = State::Left;
+        Some(received)
     }
 }
 
 impl Drop for Registration {
-    /// A call that was told of a message and goes away without it, or with another one, passes
-    /// the news on: otherwise that message would wait although others wait for it.
+    /// A call that was claimed and goes away without the message, because it was dropped or got a
+    /// message elsewhere, passes the news on: otherwise that message would lie there although
+    /// others wait for it.
     fn drop(&mut self) {
-        for queue in &self.queues {
-            queue.unregister(&self.waiter);
+        let state = std::mem::replace(&mut *lock(&self.waiter.state), State::Left);
+        for (queue, ticket) in &self.places {
+            queue.leave(*ticket);
         }
-        if matches!(*self.waiter.lock(), State::Notified) {
-            for queue in &self.queues {
-                queue.wake();
-            }
+        if let State::Claimed(number) = state {
+            self.places[number].0.pass_on();
         }
     }
 }
