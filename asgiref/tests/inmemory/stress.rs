@@ -159,6 +159,10 @@ fn a_call_dropped_while_it_is_told_hides_nothing() {
             let waker = Arc::new(SetOnWake(Arc::clone(&woken))).into();
             assert_eq!(poll_with(&mut waiting, &waker), None);
             begun.store(round, Ordering::Release);
+            // Now and then the message is there for certain when the call is dropped.
+            if round % 10 == 0 {
+                wait_for(&sent, round);
+            }
             for _ in 0..round % 200 {
                 std::hint::spin_loop();
             }
