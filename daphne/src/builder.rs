@@ -9,7 +9,8 @@ use hyper::header::HeaderValue;
 use crate::access_log::{AccessLog, ActionLogger};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
-use crate::options::{DisconnectMessages, Options};
+use crate::options::{DisconnectMessages, Options, WebsocketTimeout};
+use crate::replies::Limits;
 use crate::server::{Server, Source};
 
 /// The least hyper needs to work with.
@@ -152,15 +153,15 @@ impl ServerBuilder {
         self
     }
 
-    /// How much of a response, or of what a WebSocket is to be sent, may wait for a client that
-    /// reads slowly: so many messages, and so many bytes. 4,096 messages and 16 MiB by default.
+    /// How much of a response may wait for a client that reads slowly: so many messages, and so
+    /// many bytes. 4,096 messages and 16 MiB by default.
     ///
     /// There is no way to slow down one sender among those who share the server's reply channel.
-    /// So a client that falls further behind is given up: its response is broken off, its
-    /// WebSocket closed with code 1013; both are logged and counted.
-    pub fn max_queued_replies(mut self, messages: usize, bytes: usize) -> Self {
-        self.options.max_queued_replies = messages;
-        self.options.max_queued_reply_bytes = bytes;
+    /// So a client that falls further behind is given up: its response is broken off, which is
+    /// logged and counted. A response that is larger than this and sent faster than clients read
+    /// needs a larger limit.
+    pub fn max_queued_response(mut self, messages: usize, bytes: usize) -> Self {
+        self.options.response_queue = Limits { messages, bytes };
         self
     }
 
@@ -207,7 +208,8 @@ impl ServerBuilder {
     /// a membership lasts in the layer's groups, or 86,400 seconds if it has none; `None` for
     /// ever.
     pub fn websocket_timeout(mut self, timeout: Option<Duration>) -> Self {
-        self.options.websocket_timeout = timeout;
+        self.options.websocket_timeout =
+            timeout.map_or(WebsocketTimeout::Never, WebsocketTimeout::After);
         self
     }
 
@@ -267,6 +269,15 @@ impl ServerBuilder {
     /// 1 MiB by default; 0 for any size.
     pub fn websocket_max_frame_size(mut self, bytes: usize) -> Self {
         self.options.websocket_max_frame_size = (bytes > 0).then_some(bytes);
+        self
+    }
+
+    /// How much of what a WebSocket is to be sent may wait for a client that reads slowly: so many
+    /// messages, and so many bytes. 4,096 messages and 4 MiB by default. A client that falls
+    /// further behind is given up: its WebSocket is closed with code 1013, which is logged and
+    /// counted.
+    pub fn websocket_max_queue(mut self, messages: usize, bytes: usize) -> Self {
+        self.options.websocket_queue = Limits { messages, bytes };
         self
     }
 
@@ -336,6 +347,10 @@ impl Options {
                 reason: reason.to_owned(),
             })
         };
+        let websocket_timeout = match self.websocket_timeout {
+            WebsocketTimeout::After(timeout) => Some(timeout),
+            WebsocketTimeout::GroupExpiry | WebsocketTimeout::Never => None,
+        };
         for (option, timeout) in [
             ("http_timeout", Some(self.http_timeout)),
             ("response_idle_timeout", self.response_idle_timeout),
@@ -343,7 +358,7 @@ impl Options {
             ("header_read_timeout", Some(self.header_read_timeout)),
             ("body_read_timeout", Some(self.body_read_timeout)),
             ("send_timeout", Some(self.send_timeout)),
-            ("websocket_timeout", self.websocket_timeout),
+            ("websocket_timeout", websocket_timeout),
             ("websocket_connect_timeout", self.websocket_connect_timeout),
             (
                 "websocket_handshake_timeout",
@@ -367,8 +382,13 @@ impl Options {
                 return fail(option, "must be from 1 to 524,288 bytes");
             }
         }
-        if self.max_queued_replies == 0 {
-            return fail("max_queued_replies", "must be at least 1 message");
+        for (option, queue) in [
+            ("max_queued_response", self.response_queue),
+            ("websocket_max_queue", self.websocket_queue),
+        ] {
+            if queue.messages == 0 {
+                return fail(option, "must be at least 1 message");
+            }
         }
         if self.max_headers == 0 {
             return fail("max_headers", "must be at least 1");
@@ -420,7 +440,7 @@ mod tests {
             (builder().max_header_size(100), "max_header_size"),
             (builder().body_chunk_size(0), "body_chunk_size"),
             (builder().inline_body_size(1 << 20), "inline_body_size"),
-            (builder().max_queued_replies(0, 1), "max_queued_replies"),
+            (builder().max_queued_response(0, 1), "max_queued_response"),
             (builder().max_connections(0), "max_connections"),
             (builder().server_name("a\nb".to_owned()), "server_name"),
             (builder().ws_protocols(["a b"]), "ws_protocols"),

@@ -58,10 +58,13 @@ macro_rules! count {
 impl Counters {
     count! {
         connection_opened => open_connections,
+        websocket_opened => open_websockets,
         request_sent => requests,
         channel_full => channel_full,
         timed_out => timeouts,
         slow_client => slow_clients,
+        frame_lost => lost_frames,
+        disconnect_lost => lost_disconnects,
         reply_discarded => discarded_replies,
         bad_reply => bad_replies,
         layer_failed => layer_failures,
@@ -81,6 +84,10 @@ impl Counters {
             }
             one_less.await;
         }
+    }
+
+    pub(crate) fn websocket_closed(&self) {
+        self.open_websockets.fetch_sub(1, Ordering::Relaxed);
     }
 
     pub(crate) fn open_connections(&self) -> usize {

@@ -1,20 +1,30 @@
 //! Messages about the end of a request or a connection, which nobody waits for.
 
 use std::future::Future;
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Waker};
+use std::time::Duration;
 
-use asgiref::protocol::http;
+use asgiref::Message;
+use asgiref::protocol::{http, websocket};
+use rand::Rng as _;
 use tokio::runtime::Handle;
-use tracing::debug;
+use tokio::time::{Instant, sleep};
+use tracing::{debug, warn};
 
 use crate::shared::Shared;
+
+/// How long to wait before a full `websocket.disconnect` is tried again: first, and at most.
+const FIRST_PAUSE: Duration = Duration::from_millis(20);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to try.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Sends `http.disconnect`, unless its channel is full: consumption is not required.
 pub(crate) fn send_http_disconnect(shared: &Arc<Shared>, disconnect: http::Disconnect) {
     let sender = Arc::clone(shared);
-    let mut send: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+    begin(shared, async move {
         match sender
             .layer
             .send(&http::DISCONNECT, disconnect.into())
@@ -28,13 +38,57 @@ pub(crate) fn send_http_disconnect(shared: &Arc<Shared>, disconnect: http::Disco
             ),
         }
     });
-    // A layer in memory is done at once; then there is no need for a task.
-    let done = send
-        .as_mut()
-        .poll(&mut Context::from_waker(Waker::noop()))
-        .is_ready();
-    if !done {
-        spawn(shared, send);
+}
+
+/// Sends `websocket.disconnect`. While its channel is full it is tried again: applications clean
+/// up after a connection when they receive it.
+pub(crate) fn send_websocket_disconnect(shared: &Arc<Shared>, disconnect: websocket::Disconnect) {
+    let sender = Arc::clone(shared);
+    begin(shared, async move {
+        let channel = disconnect.reply_channel.clone();
+        if let Err(error) = insist(&sender, disconnect.into()).await {
+            sender.counters.disconnect_lost();
+            warn!(
+                %channel,
+                error = &error as &dyn std::error::Error,
+                "cannot send websocket.disconnect; giving up"
+            );
+        }
+    });
+}
+
+async fn insist(shared: &Shared, message: Message) -> Result<(), asgiref::Error> {
+    let mut give_up = None;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let sent = shared
+            .layer
+            .send(&websocket::DISCONNECT, message.clone())
+            .await;
+        let Err(error) = sent else {
+            return Ok(());
+        };
+        let now = Instant::now();
+        if now >= *give_up.get_or_insert(now + PATIENCE) {
+            return Err(error);
+        }
+        // Many connections may have ended together; they are not to come back together.
+        let jitter = rand::rng().random_range(0.5..1.5);
+        sleep(pause.mul_f64(jitter)).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// Begins `future`, and goes on with it in a task if it cannot be finished at once; with a layer
+/// in memory it can.
+fn begin(shared: &Shared, future: impl Future<Output = ()> + Send + 'static) {
+    if Handle::try_current().is_err() {
+        return;
+    }
+    let mut future = Box::pin(future);
+    let mut context = Context::from_waker(Waker::noop());
+    if future.as_mut().poll(&mut context).is_pending() {
+        spawn(shared, future);
     }
 }
 

@@ -25,6 +25,7 @@ mod replies;
 mod server;
 mod shared;
 mod target;
+mod timer;
 mod websocket;
 
 pub use access_log::{AccessLog, Action, ActionLogger};

@@ -4,6 +4,7 @@ use bytestring::ByteString;
 use hyper::header::HeaderValue;
 
 use crate::proxy_headers::TrustedProxies;
+use crate::replies::Limits;
 
 /// When `http.disconnect` is sent.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -21,6 +22,15 @@ pub enum DisconnectMessages {
 /// How many header fields hyper takes without being told, and more cheaply than if it is.
 pub(crate) const HYPER_MAX_HEADERS: usize = 100;
 
+/// How long a WebSocket may be open.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WebsocketTimeout {
+    /// As long as a membership lasts in the layer's groups.
+    GroupExpiry,
+    After(Duration),
+    Never,
+}
+
 /// All that a server can be told, with the defaults; the builder documents each of them.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
@@ -36,15 +46,15 @@ pub(crate) struct Options {
     pub(crate) max_request_body: Option<u64>,
     pub(crate) inline_body_size: usize,
     pub(crate) body_chunk_size: usize,
-    pub(crate) max_queued_replies: usize,
-    pub(crate) max_queued_reply_bytes: usize,
+    pub(crate) response_queue: Limits,
+    pub(crate) websocket_queue: Limits,
     pub(crate) max_connections: Option<usize>,
     pub(crate) disconnect_messages: DisconnectMessages,
     pub(crate) server_name: Option<HeaderValue>,
     pub(crate) root_path: ByteString,
     pub(crate) proxy_headers: bool,
     pub(crate) trusted_proxies: TrustedProxies,
-    pub(crate) websocket_timeout: Option<Duration>,
+    pub(crate) websocket_timeout: WebsocketTimeout,
     pub(crate) websocket_connect_timeout: Option<Duration>,
     pub(crate) websocket_handshake_timeout: Option<Duration>,
     pub(crate) websocket_close_timeout: Duration,
@@ -71,15 +81,21 @@ impl Default for Options {
             max_request_body: None,
             inline_body_size: 64 * 1024,
             body_chunk_size: 64 * 1024,
-            max_queued_replies: 4096,
-            max_queued_reply_bytes: 16 * 1024 * 1024,
+            response_queue: Limits {
+                messages: 4096,
+                bytes: 16 * 1024 * 1024,
+            },
+            websocket_queue: Limits {
+                messages: 4096,
+                bytes: 4 * 1024 * 1024,
+            },
             max_connections: None,
             disconnect_messages: DisconnectMessages::default(),
             server_name: None,
             root_path: ByteString::new(),
             proxy_headers: false,
             trusted_proxies: TrustedProxies::default(),
-            websocket_timeout: None,
+            websocket_timeout: WebsocketTimeout::GroupExpiry,
             websocket_connect_timeout: Some(Duration::from_secs(5)),
             websocket_handshake_timeout: None,
             websocket_close_timeout: Duration::from_secs(1),

@@ -8,12 +8,13 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use tokio::io::AsyncReadExt as _;
-use tokio::time::{Instant, Sleep, sleep_until, timeout};
+use tokio::time::{Instant, timeout};
 use tracing::debug;
 
 use crate::http;
 use crate::io::{Socket, Watched};
 use crate::shared::Stage;
+use crate::timer::LazyTimer;
 use crate::websocket;
 
 use super::{Connection, Entered};
@@ -94,7 +95,7 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
     };
 
     let parts = http.into_parts();
-    let socket = parts.io.into_inner().into_inner();
+    let socket = parts.io.into_inner();
     match end {
         End::Closed => {
             if let Some(accepted) = connection.take_accepted() {
@@ -105,11 +106,11 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                     .tasks
                     .spawn(websocket::run(entered, socket, parts.read_buf, accepted));
             } else if connection.watch.is_lingering() {
-                linger(socket).await;
+                linger(socket.into_inner()).await;
             }
         }
         End::Idle => {}
-        End::Broken => socket.reset_on_close(),
+        End::Broken => socket.into_inner().reset_on_close(),
     }
 }
 
@@ -153,36 +154,30 @@ enum Overdue {
 }
 
 pin_project_lite::pin_project! {
-    /// The one timer of a connection. It is set rarely, not for every request: when it goes off
-    /// it looks at the deadline, which may have moved.
+    /// The one timer of a connection, and what it remembers about the client.
     struct Timer {
         #[pin]
-        sleep: Sleep,
-        armed: Instant,
+        timer: LazyTimer,
         // When an incomplete request was first noticed.
         head_since: Option<Instant>,
         // When the client stopped taking what is written.
         blocked_since: Option<Instant>,
         // When it last went on after that.
         unblocked_at: Option<Instant>,
-        // Whether `sleep` knows whom to wake.
-        waiting: bool,
     }
 }
 
 impl Timer {
     fn new(connection: &Connection) -> Self {
-        let armed = connection
+        let first = connection
             .watch
             .deadline()
             .map_or_else(Instant::now, |ticks| connection.shared.instant(ticks));
         Self {
-            sleep: sleep_until(armed),
-            armed,
+            timer: LazyTimer::new(first),
             head_since: None,
             blocked_since: None,
             unblocked_at: None,
-            waiting: false,
         }
     }
 
@@ -192,30 +187,12 @@ impl Timer {
         context: &mut Context<'_>,
         connection: &Connection,
     ) -> Poll<Overdue> {
-        loop {
-            let Some((deadline, overdue)) = self.as_mut().next(connection) else {
-                return Poll::Pending;
-            };
-            let mut this = self.as_mut().project();
-            if deadline < *this.armed {
-                this.sleep.as_mut().reset(deadline);
-                *this.armed = deadline;
-                *this.waiting = false;
+        match self.as_mut().next(connection) {
+            None => Poll::Pending,
+            Some((deadline, overdue)) => {
+                let timer = self.project().timer;
+                timer.poll(context, deadline).map(|()| overdue)
             }
-            // The task that waits is always the same, so the timer knows it after the first time.
-            if *this.waiting && !this.sleep.is_elapsed() {
-                return Poll::Pending;
-            }
-            if this.sleep.as_mut().poll(context).is_pending() {
-                *this.waiting = true;
-                return Poll::Pending;
-            }
-            *this.waiting = false;
-            if Instant::now() >= deadline {
-                return Poll::Ready(overdue);
-            }
-            this.sleep.as_mut().reset(deadline);
-            *this.armed = deadline;
         }
     }
 

@@ -4,7 +4,7 @@ mod driver;
 mod watch;
 
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -33,6 +33,7 @@ pub(crate) struct Connection {
     number: u64,
     /// How many requests have begun.
     requests: AtomicU64,
+    is_websocket: AtomicBool,
     /// The WebSocket this connection is about to become.
     accepted: Mutex<Option<Box<Accepted>>>,
 }
@@ -56,15 +57,17 @@ impl Connection {
             watch: Watch::new(shared.ticks(deadline)),
             number,
             requests: AtomicU64::new(0),
+            is_websocket: AtomicBool::new(false),
             accepted: Mutex::new(None),
         }))
     }
 
     /// Begins a request at `now`, to be answered within `limit`: opens the mailbox for replies to
     /// it and says where they come.
-    pub(crate) fn begin(&self, now: Instant, limit: Duration) -> ChannelName {
+    pub(crate) fn begin(&self, now: Instant, limit: Option<Duration>) -> ChannelName {
         let request = self.requests.fetch_add(1, Ordering::Relaxed) + 1;
-        self.watch.busy(self.shared.ticks(now + limit));
+        self.watch.busy();
+        self.expect_within(now, limit);
         self.mailbox.open(request);
         self.shared.replies.name(self.number, request)
     }
@@ -82,6 +85,12 @@ impl Connection {
             .expect_by(limit.map(|limit| self.shared.ticks(now + limit)));
     }
 
+    /// The connection becomes a WebSocket once the response is written.
+    pub(crate) fn upgrade(&self, accepted: Box<Accepted>) {
+        *self.lock_accepted() = Some(accepted);
+        self.is_websocket.store(true, Ordering::Relaxed);
+    }
+
     fn take_accepted(&self) -> Option<Box<Accepted>> {
         self.lock_accepted().take()
     }
@@ -97,9 +106,10 @@ impl Addressee for Connection {
     }
 
     fn limits(&self) -> Limits {
-        Limits {
-            messages: self.shared.options.max_queued_replies,
-            bytes: self.shared.options.max_queued_reply_bytes,
+        if self.is_websocket.load(Ordering::Relaxed) {
+            self.shared.options.websocket_queue
+        } else {
+            self.shared.options.response_queue
         }
     }
 }

@@ -54,13 +54,12 @@ impl Watch {
 
     // ---- What the service tells
 
-    /// A request begins, to be answered by `deadline`.
-    pub(crate) fn busy(&self, deadline: u64) {
+    /// A request begins.
+    pub(crate) fn busy(&self) {
         self.idle.store(false, Ordering::Relaxed);
-        self.expect_by(Some(deadline));
     }
 
-    /// The request got on; the next step must come by `deadline`.
+    /// What is under way must get on by `deadline`.
     pub(crate) fn expect_by(&self, deadline: Option<u64>) {
         self.deadline
             .store(deadline.unwrap_or(NEVER), Ordering::Relaxed);
@@ -104,7 +103,7 @@ impl Watch {
     }
 
     /// Whether something was written since this was last asked.
-    pub(super) fn take_progress(&self) -> bool {
+    pub(crate) fn take_progress(&self) -> bool {
         let progressed = self.progressed.load(Ordering::Relaxed);
         if progressed {
             self.progressed.store(false, Ordering::Relaxed);

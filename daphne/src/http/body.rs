@@ -1,13 +1,12 @@
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use asgiref::Message;
 use asgiref::protocol::http::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
-use tracing::{debug, error};
+use tracing::{debug, error, warn};
 
 use super::exchange::Exchange;
 
@@ -27,69 +26,58 @@ pub(crate) enum Abort {
 
 /// The body of a response: all of it, or as it comes from the application.
 pub(crate) struct ReplyBody {
-    exchange: Exchange,
     content: Bytes,
+    /// The request that is answered, unless the server answers by itself.
+    exchange: Option<Exchange>,
     /// Whether messages follow.
     more: bool,
 }
 
 impl ReplyBody {
+    /// A body that is all here and belongs to no request of the application.
+    pub(crate) fn plain(content: Bytes) -> Self {
+        Self {
+            content,
+            exchange: None,
+            more: false,
+        }
+    }
+
+    /// No body.
+    pub(crate) fn empty() -> Self {
+        Self::plain(Bytes::new())
+    }
+
     /// A body that is all here.
-    pub(crate) fn whole(mut exchange: Exchange, content: Bytes) -> Self {
+    pub(super) fn whole(mut exchange: Exchange, content: Bytes) -> Self {
         if content.is_empty() {
             exchange.complete();
         }
         Self {
-            exchange,
             content,
+            exchange: Some(exchange),
             more: false,
         }
     }
 
     /// A body that begins with `content`; the rest comes in messages.
-    pub(crate) fn stream(exchange: Exchange, content: Bytes) -> Self {
+    pub(super) fn stream(exchange: Exchange, content: Bytes) -> Self {
         Self {
-            exchange,
             content,
+            exchange: Some(exchange),
             more: true,
         }
     }
 
     /// Hands on a piece of the body, which is the last one if no messages follow.
     fn hand_on(&mut self, content: Bytes) -> Frame<Bytes> {
-        self.exchange.add_size(content.len());
-        if !self.more {
-            self.exchange.complete();
+        if let Some(exchange) = &mut self.exchange {
+            exchange.add_size(content.len());
+            if !self.more {
+                exchange.complete();
+            }
         }
         Frame::data(content)
-    }
-
-    /// Takes a message as the next part of the response; `None` if it is none.
-    fn read(&mut self, message: &Message) -> Result<Option<Bytes>, Abort> {
-        let channel = self.exchange.reply_channel();
-        let chunk = match Response::try_from(message) {
-            Ok(chunk) => chunk,
-            Err(failure) => {
-                self.exchange.connection().shared.counters.bad_reply();
-                error!(
-                    %channel,
-                    error = &failure as &dyn std::error::Error,
-                    "a message is no part of a response; breaking the response off"
-                );
-                return Err(Abort::BadReply);
-            }
-        };
-        if chunk.closed {
-            debug!(%channel, "the application cannot complete a response; breaking it off");
-            return Err(Abort::GivenUp);
-        }
-        if chunk.status.is_some() {
-            self.exchange.connection().shared.counters.bad_reply();
-            error!(%channel, "a second status came for a response; ignored with its content");
-            return Ok(None);
-        }
-        self.more = chunk.more_content;
-        Ok(Some(chunk.content))
     }
 }
 
@@ -107,31 +95,22 @@ impl http_body::Body for ReplyBody {
             return Poll::Ready(Some(Ok(this.hand_on(content))));
         }
         while this.more {
-            let connection = this.exchange.connection();
-            let message = match connection.mailbox.poll_next(context) {
-                Poll::Ready(Ok(message)) => message,
-                Poll::Ready(Err(_)) => return Poll::Ready(Some(Err(Abort::SlowClient))),
-                Poll::Pending if connection.watch.is_expired() => {
-                    debug!(
-                        channel = %this.exchange.reply_channel(),
-                        "nothing more came of a response; breaking it off"
-                    );
-                    connection.shared.counters.timed_out();
-                    return Poll::Ready(Some(Err(Abort::TimedOut)));
-                }
-                Poll::Pending => return Poll::Pending,
+            let Some(exchange) = &this.exchange else {
+                break;
             };
-            let limit = connection.shared.options.response_idle_timeout;
-            connection.expect_within(Instant::now(), limit);
-            match this.read(&message) {
-                Ok(Some(content)) if !content.is_empty() => {
-                    return Poll::Ready(Some(Ok(this.hand_on(content))));
-                }
-                Ok(_) => {}
+            let chunk = match ready!(poll_chunk(exchange, context)) {
+                Ok(Some(chunk)) => chunk,
+                Ok(None) => continue,
                 Err(abort) => return Poll::Ready(Some(Err(abort))),
+            };
+            this.more = chunk.more_content;
+            if !chunk.content.is_empty() {
+                return Poll::Ready(Some(Ok(this.hand_on(chunk.content))));
             }
         }
-        this.exchange.complete();
+        if let Some(exchange) = &mut this.exchange {
+            exchange.complete();
+        }
         Poll::Ready(None)
     }
 
@@ -146,6 +125,46 @@ impl http_body::Body for ReplyBody {
             SizeHint::with_exact(self.content.len() as u64)
         }
     }
+}
+
+/// Waits for the next message of a response; `None` if it is to be ignored.
+fn poll_chunk(exchange: &Exchange, context: &Context<'_>) -> Poll<Result<Option<Response>, Abort>> {
+    let connection = exchange.connection();
+    let (options, counters) = (&connection.shared.options, &connection.shared.counters);
+    let channel = exchange.reply_channel();
+    let message = match connection.mailbox.poll_next(context) {
+        Poll::Ready(Ok(message)) => message,
+        Poll::Ready(Err(_)) => return Poll::Ready(Err(Abort::SlowClient)),
+        Poll::Pending if connection.watch.is_expired() => {
+            counters.timed_out();
+            warn!(%channel, "nothing more came of a response; breaking it off");
+            return Poll::Ready(Err(Abort::TimedOut));
+        }
+        Poll::Pending => return Poll::Pending,
+    };
+    connection.expect_within(Instant::now(), options.response_idle_timeout);
+    let chunk = match Response::try_from(&message) {
+        Ok(chunk) => chunk,
+        Err(failure) => {
+            counters.bad_reply();
+            error!(
+                %channel,
+                error = &failure as &dyn std::error::Error,
+                "a message is no part of a response; breaking the response off"
+            );
+            return Poll::Ready(Err(Abort::BadReply));
+        }
+    };
+    if chunk.closed {
+        debug!(%channel, "the application cannot complete a response; breaking it off");
+        return Poll::Ready(Err(Abort::GivenUp));
+    }
+    if chunk.status.is_some() {
+        counters.bad_reply();
+        error!(%channel, "a second status came for a response; ignored with its content");
+        return Poll::Ready(Ok(None));
+    }
+    Poll::Ready(Ok(Some(chunk)))
 }
 
 impl fmt::Debug for ReplyBody {

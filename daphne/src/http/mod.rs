@@ -8,5 +8,5 @@ mod response;
 mod serve;
 mod upload;
 
-pub(crate) use body::{Abort, ReplyBody};
+pub(crate) use body::ReplyBody;
 pub(crate) use serve::serve;

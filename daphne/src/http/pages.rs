@@ -1,6 +1,10 @@
 //! The pages a server answers with by itself.
 
 use hyper::StatusCode;
+use hyper::header::HeaderValue;
+
+/// The type of all pages.
+pub(crate) const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// A status with the sentence that explains it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,6 +69,13 @@ pub(crate) const NO_ANSWER: Page = page(
     StatusCode::SERVICE_UNAVAILABLE,
     "Worker server failed to respond within time limit.",
 );
+
+pub(crate) const ACCESS_DENIED: Page = last_page(
+    StatusCode::FORBIDDEN,
+    "The application did not accept the connection.",
+);
+pub(crate) const STOPPING: Page =
+    last_page(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.");
 
 impl Page {
     /// The page in HTML.

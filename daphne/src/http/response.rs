@@ -9,12 +9,11 @@ use tracing::warn;
 
 use super::body::ReplyBody;
 use super::exchange::Exchange;
-use super::pages::Page;
+use super::pages::{self, Page};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
 const CLOSE: HeaderValue = HeaderValue::from_static("close");
-const HTML: HeaderValue = HeaderValue::from_static("text/html; charset=utf-8");
 
 /// The beginning of a response, ready to be written.
 pub(super) struct Answer {
@@ -117,7 +116,7 @@ pub(super) fn page(
 ) -> Response<ReplyBody> {
     let html = page.html();
     headers.clear();
-    headers.insert(CONTENT_TYPE, HTML);
+    headers.insert(CONTENT_TYPE, pages::HTML);
     if page.closes {
         headers.insert(CONNECTION, CLOSE);
     }

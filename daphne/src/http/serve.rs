@@ -39,11 +39,14 @@ pub(crate) async fn serve(
     let started = Instant::now();
     let (parts, body) = request.into_parts();
     if websocket::is_handshake(&parts) {
-        return Box::pin(websocket::handshake(connection, parts, started)).await;
+        // Boxed so that a request does not pay for what is rare.
+        let has_body = !hyper::body::Body::is_end_stream(&body);
+        let response = websocket::connect(connection, parts, has_body, started);
+        return Ok(Box::pin(response).await);
     }
 
     let limit = connection.shared.options.http_timeout;
-    let reply_channel = connection.begin(started, limit);
+    let reply_channel = connection.begin(started, Some(limit));
     let mut exchange = Exchange::new(connection, reply_channel);
     if exchange.connection().shared.is_logging() {
         let log = log_info(&exchange, &parts, started);

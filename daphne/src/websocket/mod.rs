@@ -1,31 +1,23 @@
-//! WebSockets.
+//! WebSockets: the handshake, which waits for the application, and the session after it.
 
-use std::sync::Arc;
+mod connect;
+mod handshake;
+mod keepalive;
+mod presence;
+mod session;
 
-use bytes::Bytes;
-use hyper::Response;
-use hyper::http::request::Parts;
-use tokio::time::Instant;
+use asgiref::protocol::websocket::Reply;
 
-use crate::connection::{Connection, Entered};
-use crate::http::{Abort, ReplyBody};
-use crate::io::Socket;
+use presence::Presence;
 
+pub(crate) use connect::connect;
+pub(crate) use handshake::is_handshake;
+pub(crate) use session::run;
+
+/// A WebSocket the application has accepted.
 #[derive(Debug)]
-pub(crate) enum Accepted {}
-
-pub(crate) fn is_handshake(_parts: &Parts) -> bool {
-    false
-}
-
-pub(crate) async fn handshake(
-    _connection: Arc<Connection>,
-    _parts: Parts,
-    _started: Instant,
-) -> Result<Response<ReplyBody>, Abort> {
-    Err(Abort::BadReply)
-}
-
-pub(crate) async fn run(_entered: Entered, _socket: Socket, _rest: Bytes, accepted: Box<Accepted>) {
-    match *accepted {}
+pub(crate) struct Accepted {
+    presence: Presence,
+    /// What came with the acceptance: the first frame, or the end.
+    reply: Reply,
 }
