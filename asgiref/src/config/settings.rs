@@ -38,7 +38,7 @@ pub struct LayerSettings {
 }
 
 impl LayerSettings {
-    /// Which layer is meant: the URL's scheme in lower case, or the table's `backend`.
+    /// Which layer is meant: the URL's scheme or the table's `backend`, in lower case.
     #[must_use]
     pub fn scheme(&self) -> &str {
         &self.scheme
@@ -131,7 +131,7 @@ impl LayerSettings {
         let (address, backend) = (own.take_text("url")?, own.take_text("backend")?);
         let mut settings = match (address, backend) {
             (Some(url), None) => url::parse(&url).map_err(|error| rename(error, &own))?,
-            (None, Some(backend)) => Self::of_backend(backend),
+            (None, Some(backend)) => Self::of_backend(&backend),
             (Some(_), Some(_)) => {
                 return Err(own.error("backend", "is given by `url` already"));
             }
@@ -159,9 +159,9 @@ impl LayerSettings {
         Ok(settings)
     }
 
-    fn of_backend(backend: String) -> Self {
+    fn of_backend(backend: &str) -> Self {
         Self {
-            scheme: backend,
+            scheme: backend.to_ascii_lowercase(),
             username: None,
             password: None,
             hosts: Vec::new(),

@@ -10,20 +10,20 @@ use crate::name::{ChannelKind, ChannelName};
 use crate::protocol::{Address, Headers};
 use crate::value::{Value, ValueKind};
 
-pub(super) const BODY: &str = "body";
-pub(super) const BODY_CHANNEL: &str = "body_channel";
-pub(super) const CLIENT: &str = "client";
-pub(super) const HEADERS: &str = "headers";
-pub(super) const ORDER: &str = "order";
-pub(super) const PATH: &str = "path";
-pub(super) const QUERY_STRING: &str = "query_string";
-pub(super) const REPLY_CHANNEL: &str = "reply_channel";
-pub(super) const ROOT_PATH: &str = "root_path";
-pub(super) const SCHEME: &str = "scheme";
-pub(super) const SERVER: &str = "server";
+pub(in crate::protocol) const BODY: &str = "body";
+pub(in crate::protocol) const BODY_CHANNEL: &str = "body_channel";
+pub(in crate::protocol) const CLIENT: &str = "client";
+pub(in crate::protocol) const HEADERS: &str = "headers";
+pub(in crate::protocol) const ORDER: &str = "order";
+pub(in crate::protocol) const PATH: &str = "path";
+pub(in crate::protocol) const QUERY_STRING: &str = "query_string";
+pub(in crate::protocol) const REPLY_CHANNEL: &str = "reply_channel";
+pub(in crate::protocol) const ROOT_PATH: &str = "root_path";
+pub(in crate::protocol) const SCHEME: &str = "scheme";
+pub(in crate::protocol) const SERVER: &str = "server";
 
 /// The reply channel: process-specific, with the local part that tells the connection.
-pub(super) fn reply_channel(message: &Message) -> Result<ChannelName> {
+pub(in crate::protocol) fn reply_channel(message: &Message) -> Result<ChannelName> {
     let name = channel(REPLY_CHANNEL, message.text(REPLY_CHANNEL)?)?;
     if name.local_part().is_none_or(str::is_empty) {
         return Err(Error::invalid_message(
@@ -37,7 +37,7 @@ pub(super) fn reply_channel(message: &Message) -> Result<ChannelName> {
 }
 
 /// The channel the rest of a request body comes on: single-reader.
-pub(super) fn body_channel(message: &Message) -> Result<Option<ChannelName>> {
+pub(in crate::protocol) fn body_channel(message: &Message) -> Result<Option<ChannelName>> {
     let Some(text) = message.opt_text(BODY_CHANNEL)? else {
         return Ok(None);
     };
@@ -52,20 +52,20 @@ pub(super) fn body_channel(message: &Message) -> Result<Option<ChannelName>> {
 }
 
 /// The channel named by `text`, the value at `key`.
-pub(super) fn channel(key: &str, text: &ByteString) -> Result<ChannelName> {
+pub(in crate::protocol) fn channel(key: &str, text: &ByteString) -> Result<ChannelName> {
     ChannelName::new(text.clone()).map_err(|error| Error::invalid_message(key, error))
 }
 
-pub(super) fn path(message: &Message) -> Result<ByteString> {
+pub(in crate::protocol) fn path(message: &Message) -> Result<ByteString> {
     message.text(PATH).cloned()
 }
 
-pub(super) fn root_path(message: &Message) -> Result<ByteString> {
+pub(in crate::protocol) fn root_path(message: &Message) -> Result<ByteString> {
     Ok(message.opt_text(ROOT_PATH)?.cloned().unwrap_or_default())
 }
 
 /// The scheme, `default` if absent; never empty.
-pub(super) fn scheme(message: &Message, default: &'static str) -> Result<ByteString> {
+pub(in crate::protocol) fn scheme(message: &Message, default: &'static str) -> Result<ByteString> {
     match message.opt_text(SCHEME)? {
         None => Ok(ByteString::from_static(default)),
         Some(scheme) if scheme.is_empty() => {
@@ -76,7 +76,7 @@ pub(super) fn scheme(message: &Message, default: &'static str) -> Result<ByteStr
 }
 
 /// The query string. Text is taken too, as its bytes: the Python test clients send it so.
-pub(super) fn query_string(message: &Message) -> Result<Bytes> {
+pub(in crate::protocol) fn query_string(message: &Message) -> Result<Bytes> {
     match message.get(QUERY_STRING) {
         Some(Value::Text(text)) => Ok(text.as_bytes().clone()),
         _ => opt_bytes(message, QUERY_STRING),
@@ -84,29 +84,29 @@ pub(super) fn query_string(message: &Message) -> Result<Bytes> {
 }
 
 /// The byte string at `key`, empty if absent.
-pub(super) fn opt_bytes(message: &Message, key: &str) -> Result<Bytes> {
+pub(in crate::protocol) fn opt_bytes(message: &Message, key: &str) -> Result<Bytes> {
     Ok(message.opt_bytes(key)?.cloned().unwrap_or_default())
 }
 
 /// The flag at `key`, false if absent.
-pub(super) fn flag(message: &Message, key: &str) -> Result<bool> {
+pub(in crate::protocol) fn flag(message: &Message, key: &str) -> Result<bool> {
     Ok(message.opt_bool(key)?.unwrap_or_default())
 }
 
-pub(super) fn headers(message: &Message) -> Result<Headers> {
+pub(in crate::protocol) fn headers(message: &Message) -> Result<Headers> {
     message
         .get(HEADERS)
         .map_or_else(|| Ok(Headers::new()), Headers::read)
 }
 
-pub(super) fn address(message: &Message, key: &str) -> Result<Option<Address>> {
+pub(in crate::protocol) fn address(message: &Message, key: &str) -> Result<Option<Address>> {
     message
         .get(key)
         .map_or(Ok(None), |value| Address::read(key, value))
 }
 
 /// The position of a message in its connection, counted from 0.
-pub(super) fn order(message: &Message) -> Result<i64> {
+pub(in crate::protocol) fn order(message: &Message) -> Result<i64> {
     let order = message.int(ORDER)?;
     if order < 0 {
         return Err(Error::invalid_message(
@@ -117,7 +117,7 @@ pub(super) fn order(message: &Message) -> Result<i64> {
     Ok(order)
 }
 
-pub(super) fn wrong_type(key: &str, expected: ValueKind, found: &Value) -> Error {
+pub(in crate::protocol) fn wrong_type(key: &str, expected: ValueKind, found: &Value) -> Error {
     Error::WrongType {
         key: key.to_owned(),
         expected,
@@ -127,25 +127,29 @@ pub(super) fn wrong_type(key: &str, expected: ValueKind, found: &Value) -> Error
 
 /// Builds a message of fields whose keys are known and distinct, so that nothing is searched for
 /// or copied.
-pub(super) struct Fields(Vec<(ByteString, Value)>);
+pub(in crate::protocol) struct Fields(Vec<(ByteString, Value)>);
 
 impl Fields {
-    pub(super) fn with_capacity(capacity: usize) -> Self {
+    pub(in crate::protocol) fn with_capacity(capacity: usize) -> Self {
         Self(Vec::with_capacity(capacity))
     }
 
-    pub(super) fn put(&mut self, key: &'static str, value: impl Into<Value>) {
+    pub(in crate::protocol) fn put(&mut self, key: &'static str, value: impl Into<Value>) {
         self.0.push((ByteString::from_static(key), value.into()));
     }
 
     /// Puts `value` unless it is absent.
-    pub(super) fn put_some(&mut self, key: &'static str, value: Option<impl Into<Value>>) {
+    pub(in crate::protocol) fn put_some(
+        &mut self,
+        key: &'static str,
+        value: Option<impl Into<Value>>,
+    ) {
         if let Some(value) = value {
             self.put(key, value);
         }
     }
 
-    pub(super) fn into_message(self) -> Message {
+    pub(in crate::protocol) fn into_message(self) -> Message {
         Message::from(Map::from_distinct(self.0))
     }
 }
@@ -174,4 +178,4 @@ macro_rules! try_from_owned {
     )*};
 }
 
-pub(super) use {debug_as_message, try_from_owned};
+pub(in crate::protocol) use {debug_as_message, try_from_owned};

@@ -284,7 +284,7 @@ fn lower_case(name: Bytes) -> Bytes {
 }
 
 /// The characters of an HTTP token (RFC 9110, section 5.6.2).
-pub(super) const fn is_token_byte(byte: u8) -> bool {
+pub(in crate::protocol) const fn is_token_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric()
         || matches!(
             byte,
