@@ -8,7 +8,7 @@ use crate::error::Result;
 /// The name of a channel: valid by construction, cheap to clone.
 ///
 /// One or more of `A-Z a-z 0-9 . - _`, then optionally one `?` or `!` followed by more of the
-/// same; at most [`MAX_NAME_LENGTH`] bytes, ASCII only. A name with `?` has something after it.
+/// same; at most [`MAX_NAME_LENGTH`](crate::MAX_NAME_LENGTH) bytes, ASCII only. A name with `?` has something after it.
 ///
 /// ```
 /// use asgiref::{ChannelKind, ChannelName};

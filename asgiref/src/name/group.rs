@@ -5,7 +5,7 @@ use super::rules::parse_group;
 use super::text::text_traits;
 use crate::error::Result;
 
-/// The name of a group: one or more of `A-Z a-z 0-9 . - _`, at most [`MAX_NAME_LENGTH`] bytes.
+/// The name of a group: one or more of `A-Z a-z 0-9 . - _`, at most [`MAX_NAME_LENGTH`](crate::MAX_NAME_LENGTH) bytes.
 ///
 /// ```
 /// use asgiref::GroupName;

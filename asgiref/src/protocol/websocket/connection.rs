@@ -13,15 +13,15 @@ use crate::protocol::{Address, Headers};
 
 const CODE: &str = "code";
 
-/// `websocket.connect`: a client asks for a WebSocket, and waits until a [`Reply`] accepts or
-/// rejects it.
+/// `websocket.connect`: a client asks for a WebSocket, and waits until a [`Reply`](super::Reply)
+/// accepts or rejects it.
 #[derive(Clone, PartialEq)]
 #[expect(
     clippy::exhaustive_structs,
     reason = "the specification defines exactly these keys"
 )]
 pub struct Connect {
-    /// Where [`Reply`]s go: process-specific, unique to the connection.
+    /// Where [`Reply`](super::Reply)s go: process-specific, unique to the connection.
     pub reply_channel: ChannelName,
     /// `ws` or `wss`; `ws` if the key is absent, never empty.
     pub scheme: ByteString,
