@@ -144,6 +144,12 @@ impl Worker {
         &self.shared.channels
     }
 
+    /// The channel layer it works on.
+    #[must_use]
+    pub fn layer(&self) -> &Arc<dyn ChannelLayer> {
+        &self.shared.origin.layer
+    }
+
     /// What the worker has done so far.
     #[must_use]
     pub fn statistics(&self) -> WorkerStatistics {
