@@ -64,6 +64,12 @@ pub enum Error {
         /// The limit.
         limit: Duration,
     },
+    /// The protocol server; see the error itself.
+    #[error(transparent)]
+    Server(#[from] daphne::Error),
+    /// The operating system does not tell us when we are to stop.
+    #[error("cannot listen for signals")]
+    Signals(#[source] std::io::Error),
     /// Consumers ran on after the worker was told to stop, and were given up.
     #[error("{busy} consumers were still running after {} s", grace.as_secs_f64())]
     StillRunning {

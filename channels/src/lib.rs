@@ -1,6 +1,88 @@
-//! Routing, consumers, workers and management commands for channel layer applications.
+#![doc = include_str!("../README.md")]
+//!
+//! # Guide
+//!
+//! ## Consumers
+//!
+//! A [consumer](Consumer) is an async function that is called for one message. What it needs of
+//! the message it has as arguments: the [`Context`], which can do everything, or what
+//! [implements `FromMessage`](FromMessage), such as the captures of the route or the text of a
+//! frame as JSON. A function that blocks becomes a consumer with [`sync`]; what runs around
+//! consumers is [`Middleware`].
+//!
+//! What a consumer sends is held until it has ended, and is then sent in order, even if it
+//! failed; see [`Context`]. What keeps its state is not the consumer: the next message of the
+//! same connection may be consumed by another process.
+//!
+//! ## Routing
+//!
+//! A [`Router`] has [`route`]s, each for one or several channels, and [`include`](include())s
+//! other routers. A route may ask that values of the message match regular expressions; named
+//! groups are captured for the consumer. The first route that matches takes the message.
+//!
+//! Patterns must match from the start of a value, and need not match to its end, as with Python's
+//! `re.match`. An include takes what its prefix matched away from what is inside it, so
+//! patterns are written for the rest. A `^` in front does nothing. Values that are not text (or
+//! byte strings in ASCII) do not match.
+//!
+//! ## Workers
+//!
+//! A [`Worker`] takes messages off the channels that are routed, calls their consumers and goes
+//! on, whatever happens. The commands in [`management`] start workers and a protocol server for
+//! an [`Application`].
+//!
+//! A WebSocket is accepted when the consumer of its `websocket.connect` has succeeded, unless
+//! that decided otherwise; see [`Context::accept`].
+//!
+//! # For those who know Channels 1.1.8
+//!
+//! | there | here |
+//! |---|---|
+//! | `CHANNEL_LAYERS` setting | TOML tables `[channel_layers.NAME]`, [`ApplicationBuilder::settings`], [`ApplicationBuilder::layer`] |
+//! | `ROUTING` | [`ApplicationBuilder::router`], [`router_for`](ApplicationBuilder::router_for) |
+//! | `channel_layers["alias"]` | [`ChannelLayers::layer`] |
+//! | `Channel(name).send(..)` | in a consumer [`Context::channel`], elsewhere [`ChannelLayers::channel`] |
+//! | `Group(name).send(..)`, `.add(..)`, `.discard(..)` | in a consumer [`Context::group`], elsewhere [`ChannelLayers::group`] |
+//! | `send(.., immediately=True)` | [`send_immediately`](Context::send_immediately) |
+//! | `message.content` | [`Context::message`] |
+//! | `message.reply_channel.send(..)` | [`Context::reply`] |
+//! | `message.channel`, `message.channel_layer` | [`Context::channel_name`], [`Context::layer`] |
+//! | attributes that decorators put on a message | arguments of the consumer; [`Context::attach`] |
+//! | decorators around a consumer | [`Middleware`], [`Route::with`], [`Router::with`] |
+//! | keyword arguments from the route | [`Params`], [`Context::params`] |
+//! | `route("c", f, path=r"..")` | [`route("c", f).path(r"..")`](Route::filter) |
+//! | `include(routing, path=r"..")` | [`include(router).path(r"..")`](Include::prefix) |
+//! | `router.match(message)` | [`Router::find`] |
+//! | `raise ConsumeLater`, `DenyConnection`, `WebsocketCloseException(code)` | [`ConsumerError`] |
+//! | `AsgiHandler`, `AsgiRequest`, `encode_response` | [`http`] |
+//! | `Worker(..)`, `WorkerGroup` | [`Worker`], [`WorkerBuilder::concurrency`] |
+//! | signals `worker_ready`, `consumer_started`, `consumer_finished` | [`WorkerBuilder::on_ready`], [`Middleware`] |
+//! | `manage.py runserver`, `runworker` | [`management`] |
+//!
+//! ## What is different on purpose
+//!
+//! * A worker does not end because of a message: not for one without a route, for a value that
+//!   cannot be matched, for an exception in the wrong place or for a full channel.
+//! * A consumer that fails answers: with status 500 on `http.request`, by rejecting on
+//!   `websocket.connect`.
+//! * [`ConsumerError::ConsumeLater`] waits before the message is tried again, a little longer each
+//!   time, and so does not spin.
+//! * Several consumers run at once in one worker unless its
+//!   [concurrency](WorkerBuilder::concurrency) is 1.
+//! * WebSockets are accepted for consumers that do not say so, as the oldest applications expect,
+//!   and rejected where nothing is routed; the original accepted those.
+//! * A worker without channels to listen on does not start.
+//! * `$` in a pattern matches at the very end only, not before a final line break. Patterns have
+//!   neither look-around nor back-references, and match in linear time.
+//!
+//! # Features
+//!
+//! | feature | what it adds |
+//! |---|---|
+//! | `axum` | arguments and return values for axum handlers, see [`http`] |
 #![forbid(unsafe_code)]
 
+mod application;
 mod backoff;
 mod channel;
 mod consumer;
@@ -9,6 +91,7 @@ mod error;
 mod extract;
 pub mod http;
 mod layers;
+pub mod management;
 mod middleware;
 mod params;
 mod pending;
@@ -17,6 +100,7 @@ mod worker;
 
 pub use asgiref::{self, Message};
 
+pub use application::{Application, ApplicationBuilder};
 pub use channel::{BufferedChannel, BufferedGroup, Channel, Group};
 pub use consumer::{Blocking, BlockingArgs, Consumer, IntoOutcome, block_on, sync};
 pub use context::Context;

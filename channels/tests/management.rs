@@ -1,0 +1,340 @@
+//! The commands, as functions and as a program.
+
+mod support;
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use asgiref::{InMemoryChannelLayer, message};
+use axum::routing::get;
+use channels::management::{
+    RunserverOptions, RunworkerOptions, ServerAddress, execute, runserver, runworker,
+};
+use channels::{Application, Context, Error, Router, route};
+use rustix::process::{Pid, Signal, kill_process};
+use support::layer;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio::sync::oneshot;
+use tokio::time::timeout;
+
+/// Far beyond anything these tests wait for.
+const LONG: Duration = Duration::from_secs(60);
+
+fn application() -> Application {
+    async fn special(cx: Context) {
+        cx.reply(message! { "status" => 200, "content" => b"from a consumer" });
+    }
+    async fn never(_cx: Context) {
+        std::future::pending::<()>().await;
+    }
+    Application::builder()
+        .router(
+            Router::new()
+                .route(route("http.request", special).path("/special$"))
+                .route(route("http.request", never).path("/never$")),
+        )
+        .http(axum::Router::new().route("/", get(|| async { "Hello world!" })))
+        .build()
+        .unwrap()
+}
+
+/// The response to a GET, head and body.
+async fn fetch(address: SocketAddr, path: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let request = format!("GET {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n");
+    stream.write_all(request.as_bytes()).await.unwrap();
+    let mut response = String::new();
+    let read = stream.read_to_string(&mut response);
+    timeout(LONG, read).await.expect("a response").unwrap();
+    response
+}
+
+fn options() -> RunserverOptions {
+    RunserverOptions::new()
+        .address(ServerAddress::new("127.0.0.1", 0))
+        .console(false)
+}
+
+#[tokio::test]
+async fn runserver_is_a_whole_site_in_one_process() {
+    let (listening, addresses) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = options().on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let site = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        runserver(&application(), options, stopped).await
+    });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+
+    let response = fetch(address, "/").await;
+    assert!(response.starts_with("HTTP/1.1 200 OK\r\n"), "{response}");
+    assert!(response.ends_with("Hello world!"), "{response}");
+    assert!(
+        fetch(address, "/special")
+            .await
+            .ends_with("from a consumer")
+    );
+    assert!(
+        fetch(address, "/nowhere")
+            .await
+            .starts_with("HTTP/1.1 404 Not Found\r\n")
+    );
+
+    stop.send(()).unwrap();
+    timeout(LONG, site)
+        .await
+        .expect("the end")
+        .unwrap()
+        .unwrap();
+}
+
+#[tokio::test]
+async fn runserver_says_why_it_cannot_listen() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = ServerAddress::new("127.0.0.1", taken.local_addr().unwrap().port());
+    let (application, options) = (application(), options().address(address));
+    let running = runserver(&application, options, std::future::pending());
+    let error = timeout(LONG, running).await.unwrap().unwrap_err();
+    assert!(
+        matches!(error, Error::Server(daphne::Error::Bind { .. })),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn runserver_without_workers_needs_a_layer_that_workers_can_reach() {
+    let application = application();
+    let options = options().workers(false);
+    let running = runserver(&application, options, std::future::pending());
+    let error = timeout(LONG, running).await.unwrap().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("there would be nobody to answer"),
+        "{error}"
+    );
+}
+
+#[tokio::test]
+async fn runworker_refuses_a_layer_of_this_process() {
+    let application = application();
+    let running = runworker(
+        &application,
+        RunworkerOptions::new(),
+        std::future::pending(),
+    );
+    let error = timeout(LONG, running).await.unwrap().unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .starts_with("channel layer default (InMemoryChannelLayer): it reaches no further"),
+        "{error}"
+    );
+    let options = RunworkerOptions::new().layer("other");
+    let running = runworker(&application, options, std::future::pending());
+    let error = timeout(LONG, running).await.unwrap().unwrap_err();
+    assert!(matches!(error, Error::UnknownAlias { .. }), "{error}");
+}
+
+#[test]
+fn an_application_opens_the_layers_of_its_settings() {
+    let settings = |text: &str| asgiref::config::ChannelLayers::from_toml(text).unwrap();
+    let given: Arc<InMemoryChannelLayer> = layer();
+    let application = Application::builder()
+        .layer("given", given)
+        .settings(settings(
+            "[channel_layers]\nother = 'memory:?capacity=5'\ngiven = 'memory:'",
+        ))
+        .router_for("other", Router::new())
+        .build()
+        .unwrap();
+    let aliases: Vec<_> = application.layers().aliases().collect();
+    assert_eq!(aliases, ["default", "given", "other"]);
+    let routed: Vec<_> = application.routed_aliases().collect();
+    assert_eq!(routed, ["default", "other"]);
+
+    let error = Application::builder()
+        .router_for("other", Router::new())
+        .build();
+    assert_eq!(
+        error.unwrap_err().to_string(),
+        "channel_layers.other: there is a routing for it, but no channel layer of this alias"
+    );
+    let unknown = settings("channel_layers.default = 'carrier-pigeon://roof'");
+    let error = Application::builder()
+        .settings(unknown)
+        .build()
+        .unwrap_err();
+    assert!(error.to_string().contains("carrier-pigeon"), "{error}");
+}
+
+#[test]
+fn addresses_are_those_of_djangos_runserver() {
+    let parsed = |text: &str| {
+        text.parse::<ServerAddress>()
+            .map(|address| address.to_string())
+    };
+    for (text, address) in [
+        ("8000", "127.0.0.1:8000"),
+        ("0:80", "0.0.0.0:80"),
+        ("localhost:8000", "localhost:8000"),
+        ("1.2.3.4:5", "1.2.3.4:5"),
+        ("[::1]:8000", "[::1]:8000"),
+    ] {
+        assert_eq!(parsed(text).unwrap(), address);
+    }
+    for text in [
+        "", ":", "x", "+80", "70000", "::1", "::1:8000", "[x]:1", "a b:1", "host:", ":80",
+    ] {
+        let error = parsed(text).unwrap_err().to_string();
+        assert!(
+            error.contains("must be a port, or an address and a port"),
+            "{text}: {error}"
+        );
+    }
+}
+
+// ---- As a program
+
+const ARGUMENTS: &str = "CHANNELS_TEST_ARGUMENTS";
+
+/// What the tests below run in a process of its own.
+#[test]
+#[ignore = "it is the program that other tests start"]
+fn site() {
+    let arguments = std::env::var(ARGUMENTS).expect("arguments");
+    let arguments = std::iter::once("site").chain(arguments.split_whitespace());
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    let status = runtime.block_on(execute(application(), arguments));
+    std::process::exit(i32::from(status));
+}
+
+/// The program, running.
+struct Site(Child);
+
+impl Site {
+    fn start(arguments: &str) -> Self {
+        let program: PathBuf = std::env::current_exe().unwrap();
+        let child = Command::new(program)
+            .args(["--ignored", "--exact", "site", "--nocapture"])
+            .env(ARGUMENTS, arguments)
+            .env_remove("RUST_LOG")
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        Self(child)
+    }
+
+    /// Reads what it says of its address.
+    fn address(&mut self) -> SocketAddr {
+        let stdout = self.0.stdout.as_mut().unwrap();
+        let greeting = "Starting Channels development server at http://";
+        for line in BufReader::new(stdout).lines() {
+            if let Some(rest) = line.unwrap().strip_prefix(greeting) {
+                return rest.trim_end_matches('/').parse().unwrap();
+            }
+        }
+        panic!("it ended without saying its address");
+    }
+
+    fn signal(&self, signal: Signal) {
+        let pid = Pid::from_child(&self.0);
+        kill_process(pid, signal).unwrap();
+    }
+
+    /// Waits for the end; exit status and what it wrote to standard error.
+    fn end(mut self) -> (Option<i32>, String) {
+        let mut errors = String::new();
+        let mut stderr = self.0.stderr.take().unwrap();
+        stderr.read_to_string(&mut errors).unwrap();
+        (self.0.wait().unwrap().code(), errors)
+    }
+}
+
+impl Drop for Site {
+    fn drop(&mut self) {
+        // It may have ended, and then there is nothing to do.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+#[tokio::test]
+async fn the_program_serves_and_ends_with_status_0_when_told_to_stop() {
+    for signal in [Signal::TERM, Signal::INT] {
+        let mut site = Site::start("runserver 127.0.0.1:0");
+        let address = site.address();
+        assert!(fetch(address, "/").await.ends_with("Hello world!"));
+        site.signal(signal);
+        let (status, errors) = site.end();
+        assert_eq!(status, Some(0), "{errors}");
+        let line = errors
+            .lines()
+            .find(|line| line.contains("HTTP GET / 200 [0."));
+        assert!(line.is_some(), "{errors}");
+    }
+}
+
+#[tokio::test]
+async fn a_second_signal_ends_the_program_at_once() {
+    let mut site = Site::start("runserver 127.0.0.1:0");
+    let address = site.address();
+    // A request that is never answered keeps it from stopping.
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    stream
+        .write_all(b"GET /never HTTP/1.1\r\nHost: test\r\n\r\n")
+        .await
+        .unwrap();
+    assert!(fetch(address, "/").await.ends_with("Hello world!"));
+    site.signal(Signal::TERM);
+    let mut lines = BufReader::new(site.0.stderr.take().unwrap()).lines();
+    let told = lines.find(|line| line.as_ref().unwrap().contains("SIGTERM: stopping"));
+    assert!(told.is_some());
+    site.signal(Signal::TERM);
+    assert_eq!(site.0.wait().unwrap().code(), Some(1));
+}
+
+#[test]
+fn wrong_usage_ends_with_status_2_and_the_reason() {
+    let cases = [
+        ("", "Usage:"),
+        ("runserver --no-such-option", "unexpected argument"),
+        (
+            "runserver nowhere",
+            "must be a port, or an address and a port",
+        ),
+        ("runserver --noworker", "there would be nobody to answer"),
+        (
+            "runserver --layer other",
+            "no channel layer has the alias \"other\"",
+        ),
+        ("runserver --layer carrier-pigeon://roof", "carrier-pigeon"),
+        (
+            "runserver --settings /does/not/exist.toml",
+            "settings file /does/not/exist.toml",
+        ),
+        ("runserver --http_timeout 0", "invalid value"),
+        ("runworker", "it reaches no further than this process"),
+        ("runworker -v 4", "invalid value"),
+    ];
+    for (arguments, reason) in cases {
+        let (status, errors) = Site::start(arguments).end();
+        assert_eq!(status, Some(2), "{arguments}: {errors}");
+        assert!(errors.contains(reason), "{arguments}: {errors}");
+    }
+}
+
+#[test]
+fn a_port_that_is_taken_ends_the_program_with_status_1_and_the_reason() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let port = taken.local_addr().unwrap().port();
+    let (status, errors) = Site::start(&format!("runserver {port}")).end();
+    assert_eq!(status, Some(1), "{errors}");
+    assert!(errors.contains("in use"), "{errors}");
+}
