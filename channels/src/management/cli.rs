@@ -47,8 +47,7 @@ enum Command {
 /// What both commands take.
 #[derive(Debug, Args)]
 struct Common {
-    /// The channel layer: an alias of the configured ones, or a URL such as
-    /// redis://localhost:6379/0
+    /// The channel layer: an alias of a configured one, or a URL with its options
     #[arg(long, value_name = "ALIAS|URL", env = "CHANNEL_LAYER", default_value = DEFAULT_CHANNEL_LAYER)]
     layer: String,
     /// A TOML file with channel layers, in tables `[channel_layers.ALIAS]`
