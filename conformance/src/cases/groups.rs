@@ -1,6 +1,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use asgiref::{ChannelName, Extension, Message, message};
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use crate::client::{Client, bounded, client, clients, moment, name, needs, window};
@@ -331,8 +332,9 @@ pub async fn group_changes_under_load<H: Harness>(h: &H) -> Result<(), Skipped> 
             for round in 0..ROUNDS {
                 let member = format!("passing.{who}.{}", round % 7);
                 client.group_add("busy", &member).await;
+                yield_now().await;
                 client.group_discard("busy", &member).await;
-                tokio::task::yield_now().await;
+                yield_now().await;
             }
         })
     });

@@ -70,7 +70,7 @@ pub async fn larger_group_messages_are_whole_or_refused<H: Harness>(h: &H) -> Re
     needs::<H>(Extension::Groups)?;
     let client = client(h).await;
     client.group_add("grp", "big").await;
-    for megabytes in [2, 12] {
+    for megabytes in [2, 5] {
         let large = large(megabytes);
         let group = group_name("grp");
         let sent = client.groups().send_group(&group, large.clone());
