@@ -4,7 +4,7 @@ use std::io::Write as _;
 
 use crate::harness::Harness;
 use crate::outcome::Outcome;
-use crate::run::run_case;
+use crate::runner::run_case;
 
 /// The one list of cases. `__cases! { all m }` expands to `m! { a b c … }`, and
 /// `__cases! { each m }` to `m! { a }  m! { b }  m! { c } …`.
@@ -155,21 +155,11 @@ pub mod names {
     crate::__cases! { all constants }
 }
 
-/// Makes a `#[test]` of every case, for the layer of a [`Harness`].
+/// Makes a `#[test]` of every case, for the layer of a [`Harness`]: `suite!(MyHarness)`.
 ///
-/// ```ignore
-/// // tests/conformance.rs
-/// conformance::suite!(MyHarness);
-/// ```
-///
-/// Where a layer is meant to differ, it says so and why; the case is then ignored, and the reason
-/// shows in the output of `cargo test`. `cargo test -- --ignored` tries those alone.
-///
-/// ```ignore
-/// conformance::suite!(MyHarness, ignore {
-///     group_message_expiry_drops_membership: "memberships end with the group expiry only",
-/// });
-/// ```
+/// Where a layer is meant to differ, it says so and why: `suite!(MyHarness, ignore { case:
+/// "reason", … })`. The case is then ignored, and the reason shows in the output of `cargo test`;
+/// `cargo test -- --ignored` tries those alone. The crate's documentation has examples.
 ///
 /// A name that is not in the list does not compile:
 ///

@@ -138,7 +138,9 @@ faults! {
         many_writers_many_readers each_message_wakes_one_reader
         cancelled_receives_under_load
     ]
-    drops_one_in_athousand: DropsOneInAThousand => [many_channels group_of_a_thousand delivery_rate]
+    drops_one_in_a_thousand: DropsOneInAThousand => [
+        many_channels group_of_a_thousand delivery_rate
+    ]
     clients_apart: ClientsApart => [
         receive_blocks_until_sent receive_is_woken_by_any_channel clients_share_channels
         new_channel_process_specific capacity_holds_for_concurrent_senders
@@ -172,6 +174,7 @@ faults! {
         cancelled_receives_under_load
     ]
     loses_handed_message: LosesHandedMessage => [cancelled_receive_passes_its_message_on]
+    loses_taken_message: LosesTakenMessage => [cancelled_receives_under_load]
 
     // ---- Order
     newest_first: NewestFirst => [
@@ -238,7 +241,7 @@ faults! {
         many_writers_one_single_reader many_writers_one_process
         each_message_wakes_one_reader cancelled_receives_under_load delivery_rate
     ]
-    cuts_at64_kib: CutsAt64KiB => [
+    cuts_at_64_kib: CutsAt64KiB => [
         one_megabyte_json larger_messages_are_whole_or_refused
         larger_group_messages_are_whole_or_refused
     ]

@@ -100,8 +100,8 @@ pub async fn capacity_holds_for_concurrent_senders<H: Harness>(h: &H) -> Result<
     Ok(())
 }
 
-/// The two errors a sender acts on are told apart from others, and a full channel is named by the
-/// part its capacity is counted on ([ASGI: Specification Details]). Python: `test_exceptions`.
+/// A full channel is told by an error of its own, which names the part that the capacity is
+/// counted on ([ASGI: Specification Details]). Python: `test_exceptions`.
 ///
 /// [ASGI: Specification Details]: https://channels.readthedocs.io/en/1.x/asgi.html#specification-details
 pub async fn channel_full_names_the_channel<H: Harness>(h: &H) -> Result<(), Skipped> {

@@ -26,7 +26,7 @@ pub async fn new_channel_single_reader<H: Harness>(h: &H) {
 }
 
 /// A pattern ending in `!` gives a process-specific name; who made it receives from it, others
-/// send to it, also with local parts of their own making ([ASGI: Specification Details]).
+/// send to it ([ASGI: Specification Details]).
 ///
 /// The Python layers refuse such patterns; the specification does not.
 ///

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     DroppedReceiveStays,
     /// A message handed to a receive that is then dropped is lost.
     LosesHandedMessage,
+    /// A receive takes a message and waits for something else before it returns.
+    LosesTakenMessage,
 
     // ---- Order
     /// The newest message comes first.

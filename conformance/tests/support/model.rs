@@ -188,6 +188,9 @@ impl ChannelLayer for Model {
             changed.as_mut().enable();
             if let Some(received) = self.take(&keys).await {
                 self.made_room();
+                if self.has(Fault::LosesTakenMessage) {
+                    yield_now().await;
+                }
                 return Ok(received);
             }
             let place = self.line_up(&keys);

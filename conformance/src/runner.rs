@@ -73,8 +73,14 @@ pub const fn case_names() -> &'static [&'static str] {
 /// # }
 /// ```
 pub fn run<H: Harness>(harness: H) -> Report {
+    run_selected(harness, |_| true)
+}
+
+/// As [`run`], but runs only the cases whose name `select` chooses.
+pub fn run_selected<H: Harness>(harness: H, mut select: impl FnMut(&str) -> bool) -> Report {
     let harness = Arc::new(harness);
-    let table = table::<H>();
+    let mut table = table::<H>();
+    table.retain(|case| select(case.name));
     let cpus = thread::available_parallelism().map_or(1, usize::from);
     let jobs = if H::VIRTUAL_TIME {
         cpus
