@@ -52,12 +52,12 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// A channel layer could not be made.
-    #[error("no channel layer {layer}")]
+    /// No channel layer could be made from an URL.
+    #[error("channel layer `{url}`: {reason}")]
     Layer {
-        /// Its URL, without a password.
-        layer: String,
-        /// What is wrong and what would be right.
-        source: asgiref::BoxError,
+        /// The URL, without a password.
+        url: String,
+        /// What is wrong with it and what would be right.
+        reason: String,
     },
 }

@@ -1,5 +1,7 @@
 use http::Request;
 
+use asgiref::protocol::http::Request as RequestMessage;
+
 use super::body::Body;
 use super::request::{Settings, make_request};
 use crate::context::Context;
@@ -25,8 +27,12 @@ impl<S: Sync> FromMessage<S> for Request<Body> {
     type Rejection = ConsumerError;
 
     async fn from_message(cx: &Context, _state: &S) -> Result<Self, ConsumerError> {
-        let (request, _) = make_request(cx, &Settings::default())
-            .map_err(|error| ConsumerError::invalid_message(Error::extract("Request", error)))?;
-        Ok(request)
+        let invalid = |error| ConsumerError::invalid_message(Error::extract("Request", error));
+        let message =
+            RequestMessage::try_from(cx.message()).map_err(|error| invalid(error.into()))?;
+        match make_request(message, cx, &Settings::default()) {
+            Ok((request, _)) => Ok(request),
+            Err(error) => Err(invalid(asgiref::BoxError::from(error))),
+        }
     }
 }

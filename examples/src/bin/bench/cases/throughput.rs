@@ -1,0 +1,72 @@
+use crate::Result;
+use crate::child::Server;
+use crate::load::{self, Echo, Exchange, Hello};
+use crate::options::{Options, Side};
+use crate::report::{Report, Row, Target};
+use crate::stats::{Comparison, Medians, Sample};
+
+const HTTP_CONNECTIONS: u32 = 64;
+const ECHO_CONNECTIONS: u32 = 50;
+
+/// HTTP "hello" through the stack against the same router behind `axum::serve`.
+pub(super) async fn http(options: &Options, report: &mut Report) -> Result<()> {
+    let comparison = compare(options, Side::Axum, HTTP_CONNECTIONS, |_| Hello).await?;
+    report.add(speed(
+        "HTTP hello, requests per second / bare axum",
+        &comparison,
+    ));
+    let Medians { ours, bare, ratio } = comparison.medians(|sample| sample.p99.as_secs_f64() * 1e3);
+    let p50 = comparison.medians(|sample| sample.p50.as_secs_f64() * 1e3);
+    report.add(Row {
+        what: "HTTP hello, p99 / bare axum",
+        measured: ratio,
+        target: Target::AtMost(2.0),
+        detail: format!(
+            "p99 {ours:.2} ms of {bare:.2} ms; p50 {:.2} ms of {:.2} ms",
+            p50.ours, p50.bare
+        ),
+    });
+    Ok(())
+}
+
+/// A WebSocket echo through the stack against a bare tokio-tungstenite echo.
+pub(super) async fn echo(options: &Options, report: &mut Report) -> Result<()> {
+    let comparison = compare(options, Side::Tungstenite, ECHO_CONNECTIONS, Echo::new).await?;
+    report.add(speed(
+        "WebSocket echo, per second / bare tokio-tungstenite",
+        &comparison,
+    ));
+    Ok(())
+}
+
+/// Loads both servers in turns, one while the other is idle.
+async fn compare<E: Exchange>(
+    options: &Options,
+    bare: Side,
+    connections: u32,
+    exchange: impl Fn(u32) -> E,
+) -> Result<Comparison> {
+    let ours = Server::start(Side::Stack)?;
+    let bare = Server::start(bare)?;
+    for server in [&ours, &bare] {
+        load::run(server.address, connections, options.seconds / 4, &exchange).await?;
+    }
+    let mut comparison = Comparison::default();
+    for _ in 0..options.rounds {
+        let run =
+            |server: &Server| load::run(server.address, connections, options.seconds, &exchange);
+        comparison.ours.push(run(&ours).await?);
+        comparison.bare.push(run(&bare).await?);
+    }
+    Ok(comparison)
+}
+
+fn speed(what: &'static str, comparison: &Comparison) -> Row {
+    let Medians { ours, bare, ratio } = comparison.medians(|sample: &Sample| sample.per_second);
+    Row {
+        what,
+        measured: ratio,
+        target: Target::AtLeast(0.75),
+        detail: format!("{ours:.0}/s of {bare:.0}/s"),
+    }
+}
