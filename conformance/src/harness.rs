@@ -11,7 +11,7 @@ use asgiref::{ChannelLayer, Extension};
 /// must agree with how it configures the layer.
 ///
 /// The group expiry is asked of the layer
-/// ([`Groups::group_expiry`](asgiref::Groups::group_expiry)). Make it more than four times
+/// ([`Groups::group_expiry`](asgiref::Groups::group_expiry)). Make it at least four times
 /// [`EXPIRY`](Self::EXPIRY) and, unless time is virtual, at most 20 seconds: the cases about it
 /// wait that long, and fail if they cannot be run as configured.
 ///

@@ -121,3 +121,44 @@ impl fmt::Display for Report {
         write!(f, "{passed} passed, {failed} failed, {skipped} skipped")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn case(name: &'static str, outcome: Outcome) -> CaseReport {
+        CaseReport {
+            name,
+            outcome,
+            elapsed: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn a_report_has_a_line_for_each_case_and_a_sum() {
+        let report = Report {
+            cases: vec![
+                case("one", Outcome::Passed),
+                case("two", Outcome::Failed("rule: what happened".to_owned())),
+                case(
+                    "three",
+                    Outcome::Skipped(Skipped::extension(Extension::Flush)),
+                ),
+                case("four", Outcome::Skipped(Skipped::capacity())),
+            ],
+        };
+        assert_eq!(
+            report.to_string(),
+            "one ... ok\n\
+             two ... FAILED\n    rule: what happened\n\
+             three ... skipped: the harness lists no flush extension\n\
+             four ... skipped: the harness gives no capacity\n\
+             1 passed, 1 failed, 2 skipped"
+        );
+        assert!(!report.is_success());
+        assert_eq!(
+            report.failed().map(|case| case.name).collect::<Vec<_>>(),
+            ["two"]
+        );
+    }
+}

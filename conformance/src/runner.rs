@@ -121,8 +121,7 @@ fn execute<H: Harness>(harness: &Arc<H>, case: Case<H>) -> CaseReport {
     let mut attempt = 1;
     let outcome = loop {
         let (outcome, stall) = attempt_once(harness, case);
-        let excused = matches!(outcome, Outcome::Failed(_)) && stall > H::EXPIRY / 5;
-        if !excused || attempt == ATTEMPTS {
+        if attempt == ATTEMPTS || !is_excused(&outcome, stall, H::EXPIRY) {
             break outcome;
         }
         attempt += 1;
@@ -132,6 +131,12 @@ fn execute<H: Harness>(harness: &Arc<H>, case: Case<H>) -> CaseReport {
         outcome,
         elapsed: started.elapsed(),
     }
+}
+
+/// Whether the case failed while the machine stood still for so long that messages may have
+/// expired that were meant to be received.
+fn is_excused(outcome: &Outcome, stall: Duration, expiry: Duration) -> bool {
+    matches!(outcome, Outcome::Failed(_)) && stall > expiry / 5
 }
 
 /// Runs the case on a thread of its own, so that a layer that blocks its thread is found, and
@@ -207,5 +212,33 @@ fn panic_message(panic: &(dyn Any + Send)) -> String {
         (*text).to_owned()
     } else {
         "a panic without a message".to_owned()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_failure_is_excused_by_a_long_stall_only() {
+        let failed = Outcome::Failed("nothing came".to_owned());
+        let (short, long) = (Duration::from_millis(50), Duration::from_millis(300));
+        let expiry = Duration::from_secs(1);
+        assert!(is_excused(&failed, long, expiry));
+        assert!(!is_excused(&failed, short, expiry));
+        assert!(!is_excused(&failed, Duration::ZERO, expiry));
+        assert!(!is_excused(&Outcome::Passed, long, expiry));
+    }
+
+    #[test]
+    fn a_panic_is_told_in_its_own_words() {
+        for panic in [
+            catch_unwind(|| panic!("literal")),
+            catch_unwind(|| panic!("{}", "literal")),
+        ] {
+            assert_eq!(panic_message(&*panic.unwrap_err()), "literal");
+        }
+        let odd = catch_unwind(|| std::panic::panic_any(1)).unwrap_err();
+        assert_eq!(panic_message(&*odd), "a panic without a message");
     }
 }

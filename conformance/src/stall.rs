@@ -42,3 +42,25 @@ async fn tick(longest_ms: Arc<AtomicU64>) {
         longest_ms.fetch_max(late, Ordering::Relaxed);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stall_is_noticed() {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_time()
+            .build()
+            .unwrap();
+        let watch = StallWatch::start(&runtime);
+        let stall = Duration::from_millis(60);
+        runtime.block_on(async {
+            tokio::time::sleep(TICK).await;
+            #[expect(clippy::disallowed_methods, reason = "the stall")]
+            std::thread::sleep(stall);
+            tokio::time::sleep(TICK).await;
+        });
+        assert!(watch.longest() >= stall - 2 * TICK, "{:?}", watch.longest());
+    }
+}

@@ -52,12 +52,12 @@ pub enum Error {
         /// What the operating system said.
         source: io::Error,
     },
-    /// No channel layer could be made from an URL.
-    #[error("channel layer `{url}`: {reason}")]
+    /// A channel layer could not be made.
+    #[error("no channel layer {layer}")]
     Layer {
-        /// The URL, without a password.
-        url: String,
-        /// What is wrong with it and what would be right.
-        reason: String,
+        /// Its URL, without a password.
+        layer: String,
+        /// What is wrong and what would be right.
+        source: asgiref::BoxError,
     },
 }

@@ -18,6 +18,7 @@ mod error;
 mod head;
 mod http;
 mod io;
+pub mod layers;
 mod listener;
 mod options;
 mod proxy_headers;

@@ -4,6 +4,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::error::{Error, Result};
+use crate::map::Map;
+use crate::message::Message;
 use crate::protocol::fields::HEADERS;
 use crate::value::Value;
 
@@ -134,35 +136,122 @@ impl Headers {
 
     /// Reads the value at the key `headers`.
     pub(super) fn read(value: &Value) -> Result<Self> {
-        let mut headers;
-        match value {
-            Value::Null => headers = Self::new(),
-            Value::List(items) => {
-                headers = Self::with_capacity(items.len());
-                for (at, item) in items.iter().enumerate() {
-                    let Value::List(pair) = item else {
-                        return Err(not_a_pair(at, item));
-                    };
-                    let [name, value] = pair.as_slice() else {
-                        return Err(not_a_pair(at, item));
-                    };
-                    headers.push(read_bytes(at, name)?, read_bytes(at, value)?);
-                }
-            }
-            Value::Map(map) => {
-                headers = Self::with_capacity(map.len());
-                for (at, (name, value)) in map.iter().enumerate() {
-                    headers.push(latin1(at, name)?, read_bytes(at, value)?);
-                }
-            }
-            other => {
-                return Err(Error::invalid_message(
-                    HEADERS,
-                    format_args!("must be a list of pairs, and is {}", other.kind()),
-                ));
+        let fields = HeadersRef::try_from(value)?;
+        let mut headers = Self::with_capacity(fields.len());
+        fields.visit(|name, value| {
+            headers.push(name.clone(), value.clone());
+            Ok::<_, Error>(())
+        })?;
+        Ok(headers)
+    }
+}
+
+/// The value at the key `headers` of a message, read without copying it: [`Headers`] for programs
+/// that turn the fields into something else at once.
+///
+/// ```
+/// use asgiref::protocol::HeadersRef;
+/// use asgiref::{Error, message};
+///
+/// let message = message! { "headers" => [[b"host".as_slice(), b"example.com"]] };
+/// let mut host = None;
+/// HeadersRef::of(&message)?.visit(|name, value| {
+///     if name == "host" {
+///         host = Some(value.clone());
+///     }
+///     Ok::<_, Error>(())
+/// })?;
+/// assert_eq!(host.unwrap(), "example.com");
+/// # Ok::<(), Error>(())
+/// ```
+#[derive(Clone, Copy)]
+pub struct HeadersRef<'m> {
+    list: &'m [Value],
+    map: Option<&'m Map>,
+}
+
+impl<'m> HeadersRef<'m> {
+    const NONE: Self = Self {
+        list: &[],
+        map: None,
+    };
+
+    /// The header fields of `message`; none if it does not have the key.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidMessage`] if there is neither a list nor a map.
+    pub fn of(message: &'m Message) -> Result<Self> {
+        message.get(HEADERS).map_or(Ok(Self::NONE), Self::try_from)
+    }
+
+    /// How many fields there are.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.list.len() + self.map.map_or(0, Map::len)
+    }
+
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Calls `visitor` with name and value of each field, in order and as they are in the
+    /// message.
+    ///
+    /// # Errors
+    ///
+    /// The first error of the visitor, or [`Error::InvalidMessage`] for a field that is not a
+    /// pair of byte strings, or of text that Latin-1 can express.
+    pub fn visit<E>(
+        &self,
+        mut visitor: impl FnMut(&Bytes, &Bytes) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        E: From<Error>,
+    {
+        for (at, item) in self.list.iter().enumerate() {
+            let Value::List(pair) = item else {
+                return Err(not_a_pair(at, item).into());
+            };
+            match pair.as_slice() {
+                [Value::Bytes(name), Value::Bytes(value)] => visitor(name, value)?,
+                [name, value] => visitor(&read_bytes(at, name)?, &read_bytes(at, value)?)?,
+                _ => return Err(not_a_pair(at, item).into()),
             }
         }
-        Ok(headers)
+        for (at, (name, value)) in self.map.into_iter().flatten().enumerate() {
+            visitor(&latin1(at, name)?, &read_bytes(at, value)?)?;
+        }
+        Ok(())
+    }
+}
+
+impl<'m> TryFrom<&'m Value> for HeadersRef<'m> {
+    type Error = Error;
+
+    fn try_from(value: &'m Value) -> Result<Self> {
+        match value {
+            Value::Null => Ok(Self::NONE),
+            Value::List(list) => Ok(Self { list, map: None }),
+            Value::Map(map) => Ok(Self {
+                list: &[],
+                map: Some(map),
+            }),
+            other => Err(Error::invalid_message(
+                HEADERS,
+                format_args!("must be a list of pairs, and is {}", other.kind()),
+            )),
+        }
+    }
+}
+
+impl fmt::Debug for HeadersRef<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeadersRef")
+            .field("len", &self.len())
+            .finish_non_exhaustive()
     }
 }
 

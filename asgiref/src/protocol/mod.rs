@@ -32,4 +32,4 @@ pub mod udp;
 pub mod websocket;
 
 pub use address::Address;
-pub use headers::Headers;
+pub use headers::{Headers, HeadersRef};

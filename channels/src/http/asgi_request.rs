@@ -2,8 +2,8 @@ use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
+use asgiref::Message;
 use asgiref::protocol::Address;
-use asgiref::{ChannelName, Message};
 
 use crate::context::Context;
 use crate::http::reply::HttpReplyChannel;
@@ -47,19 +47,14 @@ use crate::http::reply::HttpReplyChannel;
 #[derive(Clone, Debug)]
 pub struct AsgiRequest {
     context: Context,
-    reply_channel: ChannelName,
     send_timeout: Duration,
 }
 
 impl AsgiRequest {
-    pub(super) const fn new(
-        context: Context,
-        reply_channel: ChannelName,
-        send_timeout: Duration,
-    ) -> Self {
+    /// For a call that has a reply channel.
+    pub(super) const fn new(context: Context, send_timeout: Duration) -> Self {
         Self {
             context,
-            reply_channel,
             send_timeout,
         }
     }
@@ -80,7 +75,9 @@ impl AsgiRequest {
     /// Where the response goes, for a service that answers [later](super::ResponseLater).
     #[must_use]
     pub fn reply_channel(&self) -> HttpReplyChannel {
-        HttpReplyChannel::new(self.reply_channel.clone(), Arc::clone(self.context.layer()))
+        let name = self.context.known_reply_channel();
+        let name = name.expect("it is made for calls that have a reply channel, and only there");
+        HttpReplyChannel::new(name.clone(), Arc::clone(self.context.layer()))
             .send_timeout(self.send_timeout)
     }
 

@@ -6,7 +6,8 @@ use asgiref::BoxError;
 use http::StatusCode;
 
 /// Why an `http.request` message cannot be handed to a service: the client sent something that is
-/// no HTTP. [`AsgiHandler`](super::AsgiHandler) answers with [`status`](Self::status).
+/// no HTTP, or the protocol server something that is no such message.
+/// [`AsgiHandler`](super::AsgiHandler) answers with [`status`](Self::status).
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum RequestError {
@@ -26,12 +27,18 @@ pub enum RequestError {
         /// The rule that is broken.
         source: http::Error,
     },
+    /// The message breaks the rules of its format.
+    #[error("malformed request message")]
+    Malformed(#[from] asgiref::Error),
     /// The method is not a token.
     #[error("method {method:?} is not a valid method")]
     Method {
         /// What the message has instead.
         method: String,
     },
+    /// The message names no usable reply channel.
+    #[error("the request has no usable `reply_channel`")]
+    NoReplyChannel,
     /// The path is neither `*` nor begins with `/`.
     #[error("the path does not begin with `/`")]
     Path,
@@ -53,9 +60,12 @@ impl RequestError {
         match self {
             Self::BodyTooLarge { .. } => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TargetTooLong { .. } => StatusCode::URI_TOO_LONG,
-            Self::Header { .. } | Self::Method { .. } | Self::Path | Self::Query(_) => {
-                StatusCode::BAD_REQUEST
-            }
+            Self::Header { .. }
+            | Self::Malformed(_)
+            | Self::Method { .. }
+            | Self::NoReplyChannel
+            | Self::Path
+            | Self::Query(_) => StatusCode::BAD_REQUEST,
         }
     }
 }

@@ -1,7 +1,5 @@
 use http::Request;
 
-use asgiref::protocol::http::Request as RequestMessage;
-
 use super::body::Body;
 use super::request::{Settings, make_request};
 use crate::context::Context;
@@ -27,12 +25,8 @@ impl<S: Sync> FromMessage<S> for Request<Body> {
     type Rejection = ConsumerError;
 
     async fn from_message(cx: &Context, _state: &S) -> Result<Self, ConsumerError> {
-        let invalid = |error| ConsumerError::invalid_message(Error::extract("Request", error));
-        let message =
-            RequestMessage::try_from(cx.message()).map_err(|error| invalid(error.into()))?;
-        match make_request(message, cx, &Settings::default()) {
-            Ok((request, _)) => Ok(request),
-            Err(error) => Err(invalid(asgiref::BoxError::from(error))),
-        }
+        let (request, _) = make_request(cx, &Settings::default())
+            .map_err(|error| ConsumerError::invalid_message(Error::extract("Request", error)))?;
+        Ok(request)
     }
 }

@@ -1,16 +1,15 @@
 use std::fmt;
-use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::protocol::http::Request as RequestMessage;
 use asgiref::{BoxError, Bytes};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
 use tower::{Service, ServiceExt as _};
 
 use super::body::{Body, Ending};
+use super::error::RequestError;
 use super::later::ResponseLater;
-use super::reply::HttpReplyChannel;
+use super::reply::Sender;
 use super::request::{Settings, make_request};
 use crate::consumer::Consumer;
 use crate::context::Context;
@@ -107,21 +106,16 @@ impl<T> AsgiHandler<T> {
         T::Future: Send,
         B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
     {
-        let message =
-            RequestMessage::try_from(cx.message()).map_err(ConsumerError::invalid_message)?;
-        let reply_channel =
-            HttpReplyChannel::new(message.reply_channel.clone(), Arc::clone(cx.layer()))
-                .send_timeout(self.settings.send_timeout);
-        let (request, body) = match make_request(message, cx, &self.settings) {
+        let (request, body) = match make_request(cx, &self.settings) {
             Ok(request) => request,
+            Err(error @ (RequestError::Malformed(_) | RequestError::NoReplyChannel)) => {
+                return Err(ConsumerError::invalid_message(error));
+            }
             Err(error) => {
-                tracing::debug!(
-                    reply_channel = reply_channel.name().as_str(),
-                    error = &error as &dyn std::error::Error,
-                    "request refused",
-                );
-                let response = plain(error.status(), error.to_string());
-                return Ok(reply_channel.respond_in(Some(cx), response).await?);
+                tracing::debug!(error = &error as &dyn std::error::Error, "request refused");
+                return self
+                    .respond(cx, plain(error.status(), error.to_string()))
+                    .await;
             }
         };
         let response = match self.service.clone().oneshot(request).await {
@@ -135,20 +129,25 @@ impl<T> AsgiHandler<T> {
         let failed = response.status().is_client_error() || response.status().is_server_error();
         let replacement = match body.map_or(Ending::Regular, |body| body.ending()) {
             Ending::Closed => {
-                tracing::debug!(
-                    reply_channel = reply_channel.name().as_str(),
-                    "the client went away during its upload",
-                );
+                tracing::debug!("the client went away during its upload");
                 cx.answer_later();
                 return Ok(());
             }
             Ending::TimedOut if failed => plain(StatusCode::REQUEST_TIMEOUT, UPLOAD_TOO_SLOW),
             Ending::TooLarge if failed => plain(StatusCode::PAYLOAD_TOO_LARGE, UPLOAD_TOO_LARGE),
             Ending::Regular | Ending::TimedOut | Ending::TooLarge => {
-                return Ok(reply_channel.respond_in(Some(cx), response).await?);
+                return self.respond(cx, response).await;
             }
         };
-        Ok(reply_channel.respond_in(Some(cx), replacement).await?)
+        self.respond(cx, replacement).await
+    }
+
+    async fn respond<B>(&self, cx: &Context, response: Response<B>) -> Outcome
+    where
+        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+    {
+        let sender = Sender::of(cx, self.settings.send_timeout)?;
+        Ok(sender.respond(response).await?)
     }
 }
 

@@ -1,7 +1,7 @@
 //! Header fields between messages and [`http::HeaderMap`].
 
 use asgiref::Bytes;
-use asgiref::protocol::Headers;
+use asgiref::protocol::{Headers, HeadersRef};
 use http::header::{COOKIE, HeaderMap, HeaderName, HeaderValue};
 
 use super::error::RequestError;
@@ -16,27 +16,26 @@ use super::error::RequestError;
 /// # Errors
 ///
 /// [`RequestError::Header`].
-pub(super) fn from_message_headers(fields: Headers) -> Result<HeaderMap, RequestError> {
+pub(super) fn from_message_headers(fields: HeadersRef<'_>) -> Result<HeaderMap, RequestError> {
     let mut headers: HeaderMap = HeaderMap::with_capacity(fields.len());
-    for (name, value) in fields {
+    fields.visit(|name, value| {
         let invalid = |source| RequestError::Header {
-            name: String::from_utf8_lossy(&name).into_owned(),
+            name: String::from_utf8_lossy(name).into_owned(),
             source,
         };
-        let field = HeaderName::from_bytes(&name).map_err(|error| invalid(error.into()))?;
-        let mut value =
-            HeaderValue::from_maybe_shared(value).map_err(|error| invalid(error.into()))?;
-        if field == COOKIE {
-            if let Some(first) = headers.get(&COOKIE) {
-                let joined = [first.as_bytes(), b"; ", value.as_bytes()].concat();
-                value = HeaderValue::from_maybe_shared(Bytes::from(joined))
-                    .map_err(|error| invalid(error.into()))?;
-            }
-            headers.insert(field, value);
+        let field = HeaderName::from_bytes(name).map_err(|error| invalid(error.into()))?;
+        let value =
+            HeaderValue::from_maybe_shared(value.clone()).map_err(|error| invalid(error.into()))?;
+        if field == COOKIE
+            && let Some(first) = headers.get_mut(&COOKIE)
+        {
+            let joined = [first.as_bytes(), b"; ", value.as_bytes()].concat();
+            *first = HeaderValue::try_from(joined).map_err(|error| invalid(error.into()))?;
         } else {
             headers.append(field, value);
         }
-    }
+        Ok::<_, RequestError>(())
+    })?;
     Ok(headers)
 }
 
@@ -78,6 +77,8 @@ known_names! {
 
 #[cfg(test)]
 mod tests {
+    use asgiref::Value;
+
     use super::*;
 
     #[test]
@@ -89,7 +90,9 @@ mod tests {
             ("Cookie", "b=2; c=3"),
             ("x-latin", "\u{e9}"),
         ]);
-        let headers = from_message_headers(fields).expect("valid fields");
+        let fields = Value::from(fields);
+        let headers = from_message_headers(HeadersRef::try_from(&fields).expect("a list"))
+            .expect("valid fields");
         assert!(headers.get_all("x-tag").iter().eq(["1", "2"]));
         assert!(headers.get_all(COOKIE).iter().eq(["a=1; b=2; c=3"]));
         assert_eq!(headers["x-latin"].as_bytes(), "\u{e9}".as_bytes());
@@ -98,7 +101,9 @@ mod tests {
     #[test]
     fn an_invalid_field_is_named() {
         for (name, value) in [("a b", "1"), ("", "1"), ("x", "a\nb"), ("cookie", "\0")] {
-            let error = from_message_headers(Headers::from([(name, value)])).expect_err("invalid");
+            let fields = Value::from(Headers::from([(name, value)]));
+            let fields = HeadersRef::try_from(&fields).expect("a list");
+            let error = from_message_headers(fields).expect_err("invalid");
             assert_eq!(
                 error.to_string(),
                 format!("header {name:?} is not a valid header")

@@ -42,9 +42,7 @@ pub async fn respond<B>(cx: &Context, response: Response<B>) -> Outcome
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    let name = cx.reply_channel()?.clone();
-    let reply_channel = HttpReplyChannel::new(name, Arc::clone(cx.layer()));
-    Ok(reply_channel.respond_in(Some(cx), response).await?)
+    Ok(Sender::of(cx, SEND_TIMEOUT)?.respond(response).await?)
 }
 
 /// Where the response to a request goes.
@@ -97,17 +95,7 @@ impl HttpReplyChannel {
     ///
     /// [ASGI: Response]: https://channels.readthedocs.io/en/1.x/asgi/www.html#response
     pub async fn send(&self, message: impl Into<Message>) -> asgiref::Result<()> {
-        self.send_copy(&message.into()).await
-    }
-
-    async fn send_copy(&self, message: &Message) -> asgiref::Result<()> {
-        match self.layer.send(&self.name, message.clone()).await {
-            Err(error) if error.is_channel_full() => {
-                let target = Target::Channel(self.name.clone());
-                send_within(&*self.layer, &target, message.clone(), self.send_timeout).await
-            }
-            result => result,
-        }
+        self.sender().send(&message.into()).await
     }
 
     /// Sends a response, part by part as its body yields it.
@@ -123,32 +111,57 @@ impl HttpReplyChannel {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        self.respond_in(None, response).await
+        self.sender().respond(response).await
     }
 
-    /// The same within a consumer's call, if there is one: what was sent is noted there, so that
-    /// the worker knows what is left to be answered if the call ends early.
-    pub(super) async fn respond_in<B>(
-        &self,
-        cx: Option<&Context>,
-        response: Response<B>,
-    ) -> Result<(), RespondError>
+    fn sender(&self) -> Sender<'_> {
+        Sender {
+            layer: &*self.layer,
+            name: &self.name,
+            send_timeout: self.send_timeout,
+            call: None,
+        }
+    }
+}
+
+/// Sends to a reply channel.
+#[derive(Clone, Copy)]
+pub(super) struct Sender<'a> {
+    layer: &'a dyn ChannelLayer,
+    name: &'a ChannelName,
+    send_timeout: Duration,
+    /// The consumer's call that is answered, if it goes on: there it is noted what was sent, so
+    /// that the worker knows what is left to be answered if the call ends early.
+    call: Option<&'a Context>,
+}
+
+impl<'a> Sender<'a> {
+    /// Answers the call `cx`.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoReplyChannel`](crate::Error::NoReplyChannel).
+    pub(super) fn of(cx: &'a Context, send_timeout: Duration) -> crate::Result<Self> {
+        Ok(Self {
+            layer: &**cx.layer(),
+            name: cx.reply_channel()?,
+            send_timeout,
+            call: Some(cx),
+        })
+    }
+
+    pub(super) async fn respond<B>(&self, response: Response<B>) -> Result<(), RespondError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let note = |message: &Message| {
-            if let Some(cx) = cx {
-                cx.note_reply(&self.name, message);
-            }
-        };
         let mut messages = pin!(encode_response(response));
         let mut started = false;
         while let Some(message) = messages.next().await {
             let cause = match message {
-                Ok(message) => match self.send_copy(&message).await {
+                Ok(message) => match self.send(&message).await {
                     Ok(()) => {
                         started = true;
-                        note(&message);
+                        self.note(&message);
                         continue;
                     }
                     Err(error) => RespondErrorKind::Layer(error),
@@ -156,9 +169,7 @@ impl HttpReplyChannel {
                 Err(error) => RespondErrorKind::Body(error),
             };
             if started {
-                let aborted = ResponsePart::aborted().into();
-                note(&aborted);
-                self.abort(&aborted, &cause).await;
+                self.abort(&cause).await;
             }
             return Err(RespondError {
                 channel: self.name.clone(),
@@ -169,13 +180,25 @@ impl HttpReplyChannel {
         Ok(())
     }
 
+    async fn send(&self, message: &Message) -> asgiref::Result<()> {
+        match self.layer.send(self.name, message.clone()).await {
+            Err(error) if error.is_channel_full() => {
+                let target = Target::Channel(self.name.clone());
+                send_within(self.layer, &target, message.clone(), self.send_timeout).await
+            }
+            result => result,
+        }
+    }
+
     /// Ends a response that cannot be completed. What the caller reports is why that is so; there
     /// is nothing more to do if this fails too.
-    async fn abort(&self, aborted: &Message, cause: &RespondErrorKind) {
+    async fn abort(&self, cause: &RespondErrorKind) {
+        let aborted = ResponsePart::aborted().into();
+        self.note(&aborted);
         let sent = match cause {
-            RespondErrorKind::Body(_) => self.send_copy(aborted).await,
+            RespondErrorKind::Body(_) => self.send(&aborted).await,
             // The time to wait for room is over.
-            RespondErrorKind::Layer(_) => self.layer.send(&self.name, aborted.clone()).await,
+            RespondErrorKind::Layer(_) => self.layer.send(self.name, aborted).await,
         };
         if let Err(error) = sent {
             tracing::debug!(
@@ -183,6 +206,12 @@ impl HttpReplyChannel {
                 error = &error as &dyn std::error::Error,
                 "cannot tell the server that a response broke off",
             );
+        }
+    }
+
+    fn note(&self, message: &Message) {
+        if let Some(cx) = self.call {
+            cx.note_reply(self.name, message);
         }
     }
 }

@@ -4,8 +4,8 @@ use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::ByteString;
-use asgiref::protocol::http::Request as RequestMessage;
+use asgiref::protocol::HeadersRef;
+use asgiref::{ByteString, Message, Value};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Request, Uri, Version};
 
@@ -40,30 +40,37 @@ impl Default for Settings {
     }
 }
 
-/// Makes the request, and if its body is still on its way, what tells how that ends.
+/// Makes the request, and if its body is still on its way, what tells how that ends. Reads the
+/// message without copying it, since every request comes through here.
 ///
 /// # Errors
 ///
 /// [`RequestError`].
 pub(super) fn make_request(
-    message: RequestMessage,
     context: &Context,
     settings: &Settings,
 ) -> Result<(Request<Body>, Option<Outcome>), RequestError> {
-    let method = method(&message.method)?;
-    let target = request_target(&message.path, &message.root_path, &message.query_string)?;
-    let version = version(&message.http_version);
-    let headers = from_message_headers(message.headers)?;
+    let message = context.message();
+    let method = method(message.text("method")?)?;
+    let version = version(message.text("http_version")?);
+    let root_path = message.opt_text("root_path")?;
+    let target = request_target(
+        message.text("path")?,
+        root_path.map_or("", |root_path| root_path),
+        query_string(message)?,
+    )?;
+    let headers = from_message_headers(HeadersRef::of(message)?)?;
+    let content = message.opt_bytes("body")?.cloned().unwrap_or_default();
     if let Some(limit) = settings.body.size
-        && announced_size(&headers).max(message.body.len() as u64) > limit
+        && announced_size(&headers).max(content.len() as u64) > limit
     {
         return Err(RequestError::BodyTooLarge { limit });
     }
-    let (body, outcome) = match message.body_channel {
-        None => (Body::from(message.body), None),
+    let (body, outcome) = match message.opt_channel("body_channel")? {
+        None => (Body::from(content), None),
         Some(channel) => {
             let layer = Arc::clone(context.layer());
-            let (body, outcome) = Body::continued(message.body, layer, channel, settings.body);
+            let (body, outcome) = Body::continued(content, layer, channel, settings.body);
             (body, Some(outcome))
         }
     };
@@ -72,12 +79,24 @@ pub(super) fn make_request(
     *request.uri_mut() = Uri::from(target);
     *request.version_mut() = version;
     *request.headers_mut() = headers;
-    request.extensions_mut().insert(AsgiRequest::new(
-        context.clone(),
-        message.reply_channel,
-        settings.send_timeout,
-    ));
+    // A call that cannot be answered has no request either.
+    context
+        .reply_channel()
+        .map_err(|_| RequestError::NoReplyChannel)?;
+    request
+        .extensions_mut()
+        .insert(AsgiRequest::new(context.clone(), settings.send_timeout));
     Ok((request, outcome))
+}
+
+/// The query string as bytes; test clients send text.
+fn query_string(message: &Message) -> Result<&[u8], asgiref::Error> {
+    match message.get("query_string") {
+        Some(Value::Text(text)) => Ok(text.as_bytes()),
+        _ => Ok(message
+            .opt_bytes("query_string")?
+            .map_or(&[], |query| query)),
+    }
 }
 
 /// The method in upper case, as the specification asks servers to write it and not all do.

@@ -56,7 +56,7 @@ pub(super) fn below_root<'a>(path: &'a str, root_path: &str) -> &'a str {
 pub(super) fn request_target(
     path: &ByteString,
     root_path: &str,
-    query: &Bytes,
+    query: &[u8],
 ) -> Result<PathAndQuery, RequestError> {
     let below = match below_root(path, root_path) {
         "" => "/",
@@ -89,7 +89,7 @@ pub(super) fn request_target(
 
 /// The query as text; bytes a URI may not hold are percent-encoded, so a service that decodes the
 /// query sees exactly what the client sent.
-fn encode_query(query: &Bytes) -> Result<Cow<'_, str>, RequestError> {
+fn encode_query(query: &[u8]) -> Result<Cow<'_, str>, RequestError> {
     std::str::from_utf8(query).map_err(RequestError::Query)?;
     Ok(Cow::from(percent_encode(query, QUERY)))
 }
@@ -99,13 +99,9 @@ mod tests {
     use super::*;
 
     fn target(path: &'static str, root_path: &str, query: &'static str) -> String {
-        request_target(
-            &ByteString::from_static(path),
-            root_path,
-            &Bytes::from_static(query.as_bytes()),
-        )
-        .expect("a valid target")
-        .to_string()
+        request_target(&ByteString::from_static(path), root_path, query.as_bytes())
+            .expect("a valid target")
+            .to_string()
     }
 
     #[test]
@@ -143,7 +139,7 @@ mod tests {
     #[test]
     fn a_plain_path_is_not_copied() {
         let path = ByteString::from(String::from("/app/some/where"));
-        let target = request_target(&path, "/app", &Bytes::new()).expect("valid");
+        let target = request_target(&path, "/app", b"").expect("valid");
         assert_eq!(
             target.as_str().as_ptr(),
             path["/app".len()..].as_ptr(),
@@ -164,12 +160,7 @@ mod tests {
     #[test]
     fn what_is_no_target_is_refused() {
         let refused = |path: &'static str, query: &'static [u8]| {
-            request_target(
-                &ByteString::from_static(path),
-                "",
-                &Bytes::from_static(query),
-            )
-            .expect_err("not a target")
+            request_target(&ByteString::from_static(path), "", query).expect_err("not a target")
         };
         assert!(matches!(refused("x", b""), RequestError::Path));
         assert!(matches!(refused("http://a/x", b""), RequestError::Path));
@@ -177,7 +168,7 @@ mod tests {
         assert!(matches!(refused("/", b"\xff"), RequestError::Query(_)));
         let long = ByteString::from(format!("/{}", "x".repeat(LONGEST_TARGET)));
         assert!(matches!(
-            request_target(&long, "", &Bytes::new()),
+            request_target(&long, "", b""),
             Err(RequestError::TargetTooLong { size: 65535 })
         ));
     }
