@@ -95,7 +95,10 @@
 
 pub mod blocking;
 mod capacity;
+pub mod codec;
 pub mod config;
+#[cfg(feature = "encryption")]
+pub mod crypto;
 mod display;
 mod error;
 mod glob;
