@@ -8,6 +8,7 @@ use asgiref::{ChannelLayer, ChannelName, GroupName, Message, message};
 
 use crate::channel::{BufferedChannel, BufferedGroup, Channel, Group};
 use crate::error::{Error, Result};
+use crate::http::Streams;
 use crate::layers::ChannelLayers;
 use crate::params::RouteParams;
 use crate::pending::{Held, Pending, Target, send_within};
@@ -62,6 +63,8 @@ pub(crate) struct Origin {
     pub(crate) layer: Arc<dyn ChannelLayer>,
     pub(crate) layers: ChannelLayers,
     pub(crate) message_retries: u64,
+    /// The HTTP responses being streamed on `layer`.
+    pub(crate) streams: Arc<Streams>,
 }
 
 #[derive(Default)]
@@ -366,6 +369,11 @@ impl Context {
             answer: state.answer,
             lost_reply: state.lost_reply,
         }
+    }
+
+    /// The HTTP responses being streamed by the worker.
+    pub(crate) fn streams(&self) -> &Arc<Streams> {
+        &self.call.origin.streams
     }
 
     pub(crate) fn known_reply_channel(&self) -> Option<&ChannelName> {

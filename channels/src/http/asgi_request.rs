@@ -1,5 +1,4 @@
 use std::net::IpAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::Message;
@@ -77,8 +76,7 @@ impl AsgiRequest {
     pub fn reply_channel(&self) -> HttpReplyChannel {
         let name = self.context.known_reply_channel();
         let name = name.expect("it is made for calls that have a reply channel, and only there");
-        HttpReplyChannel::new(name.clone(), Arc::clone(self.context.layer()))
-            .send_timeout(self.send_timeout)
+        HttpReplyChannel::of(&self.context, name.clone()).send_timeout(self.send_timeout)
     }
 
     /// `http` or `https`.

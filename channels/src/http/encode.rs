@@ -104,6 +104,11 @@ impl<B> ResponseMessages<B> {
         self.chunk_size = size.max(1);
         self
     }
+
+    /// Whether all messages were made.
+    pub(super) fn is_complete(&self) -> bool {
+        self.state == State::Done
+    }
 }
 
 impl<B> ResponseMessages<B>

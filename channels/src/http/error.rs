@@ -125,4 +125,7 @@ pub enum RespondErrorKind {
     /// is told to wait, or the transport failed.
     #[error("the channel layer did not take the message")]
     Layer(#[source] asgiref::Error),
+    /// The response was being streamed for a day, which is as long as any connection is kept.
+    #[error("the response took longer than a day")]
+    TooLong,
 }

@@ -25,6 +25,7 @@
 //!   refused with 400, as there.
 //! * A response whose body fails half-way breaks the connection off instead of leaving the client
 //!   waiting (see the key `closed` of [`asgiref::protocol::http::Response`]).
+//! * A response that is being streamed ends when its client goes away, whichever worker is told.
 //! * A response is given up when the reply channel has been full for 60 seconds. There, the
 //!   worker tries for ever.
 
@@ -40,6 +41,7 @@ mod headers;
 mod later;
 mod reply;
 mod request;
+mod streams;
 mod uri;
 
 pub use asgi_request::AsgiRequest;
@@ -51,3 +53,5 @@ pub use error::{BodyError, RequestError, RespondError, RespondErrorKind};
 pub use handler::{AsgiHandler, ServiceArgs};
 pub use later::ResponseLater;
 pub use reply::{HttpReplyChannel, respond};
+
+pub(crate) use streams::Streams;

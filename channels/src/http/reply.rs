@@ -1,4 +1,4 @@
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -7,15 +7,20 @@ use asgiref::{BoxError, Bytes, ChannelLayer, ChannelName, Message};
 use futures_util::StreamExt as _;
 use http::Response;
 use http_body::Body;
+use tokio::time::timeout;
 
-use super::encode::encode_response;
+use super::encode::{ResponseMessages, encode_response};
 use super::error::{RespondError, RespondErrorKind};
+use super::streams::Streams;
 use crate::context::Context;
 use crate::error::Outcome;
 use crate::pending::{Target, send_within};
 
 /// How long a message waits for room on a reply channel, unless told otherwise.
 pub(super) const SEND_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How long a response may be streamed: as long as a protocol server keeps any connection.
+const LONGEST_RESPONSE: Duration = Duration::from_secs(86_400);
 
 /// Answers the HTTP request that a consumer is called for.
 ///
@@ -53,11 +58,17 @@ where
 ///
 /// What is sent here takes effect at once, in contrast to what a consumer sends otherwise: a
 /// response that comes in parts is to flow while it is made.
+///
+/// A response that is being streamed ends when the client goes away. Workers learn that from
+/// `http.disconnect`, on which they listen if they have [`DefaultRoutes`](crate::DefaultRoutes) or
+/// a route for it.
 #[derive(Clone, Debug)]
 pub struct HttpReplyChannel {
     layer: Arc<dyn ChannelLayer>,
     name: ChannelName,
     send_timeout: Duration,
+    /// Where it is known whether the client has gone away.
+    streams: Option<Arc<Streams>>,
 }
 
 impl HttpReplyChannel {
@@ -68,6 +79,15 @@ impl HttpReplyChannel {
             layer,
             name,
             send_timeout: SEND_TIMEOUT,
+            streams: None,
+        }
+    }
+
+    /// The reply channel of a call, which outlives it.
+    pub(super) fn of(cx: &Context, name: ChannelName) -> Self {
+        Self {
+            streams: Some(Arc::clone(cx.streams())),
+            ..Self::new(name, Arc::clone(cx.layer()))
         }
     }
 
@@ -106,7 +126,8 @@ impl HttpReplyChannel {
     ///
     /// # Errors
     ///
-    /// [`RespondError`]; it says whether another response may still be sent.
+    /// [`RespondError`]; it says whether another response may still be sent. That the client went
+    /// away is no error.
     pub async fn respond<B>(&self, response: Response<B>) -> Result<(), RespondError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
@@ -119,6 +140,7 @@ impl HttpReplyChannel {
             layer: &*self.layer,
             name: &self.name,
             send_timeout: self.send_timeout,
+            streams: self.streams.as_ref(),
             call: None,
         }
     }
@@ -130,6 +152,7 @@ pub(super) struct Sender<'a> {
     layer: &'a dyn ChannelLayer,
     name: &'a ChannelName,
     send_timeout: Duration,
+    streams: Option<&'a Arc<Streams>>,
     /// The consumer's call that is answered, if it goes on: there it is noted what was sent, so
     /// that the worker knows what is left to be answered if the call ends early.
     call: Option<&'a Context>,
@@ -146,6 +169,7 @@ impl<'a> Sender<'a> {
             layer: &**cx.layer(),
             name: cx.reply_channel()?,
             send_timeout,
+            streams: Some(cx.streams()),
             call: Some(cx),
         })
     }
@@ -155,29 +179,72 @@ impl<'a> Sender<'a> {
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
         let mut messages = pin!(encode_response(response));
-        let mut started = false;
-        while let Some(message) = messages.next().await {
-            let cause = match message {
-                Ok(message) => match self.send(&message).await {
-                    Ok(()) => {
-                        started = true;
-                        self.note(&message);
-                        continue;
-                    }
-                    Err(error) => RespondErrorKind::Layer(error),
-                },
-                Err(error) => RespondErrorKind::Body(error),
-            };
-            if started {
-                self.abort(&cause).await;
-            }
-            return Err(RespondError {
-                channel: self.name.clone(),
-                started,
-                cause,
-            });
+        // Most responses are one message, and whether their client is there is no question.
+        if !self
+            .step(messages.as_mut())
+            .await
+            .map_err(|cause| self.failed(cause))?
+        {
+            return Ok(());
         }
-        Ok(())
+        let open = self.streams.map(|streams| streams.open(self.name));
+        let client_gone = async {
+            match &open {
+                Some(open) => open.client_gone().await,
+                None => std::future::pending().await,
+            }
+        };
+        let rest = async {
+            while self.step(messages.as_mut()).await? {}
+            Ok(())
+        };
+        let result = tokio::select! {
+            () = client_gone => {
+                tracing::debug!(
+                    channel = self.name.as_str(),
+                    "the client went away during its response",
+                );
+                self.note(&ResponsePart::aborted().into());
+                return Ok(());
+            }
+            result = timeout(LONGEST_RESPONSE, rest) => result,
+        };
+        let cause = match result {
+            Ok(Ok(())) => return Ok(()),
+            Ok(Err(cause)) => cause,
+            Err(_) => RespondErrorKind::TooLong,
+        };
+        self.abort(&cause).await;
+        Err(RespondError {
+            started: true,
+            ..self.failed(cause)
+        })
+    }
+
+    /// Sends the next message and says whether it announces another.
+    async fn step<B>(
+        &self,
+        mut messages: Pin<&mut ResponseMessages<B>>,
+    ) -> Result<bool, RespondErrorKind>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
+        let Some(message) = messages.next().await else {
+            return Ok(false);
+        };
+        let message = message.map_err(RespondErrorKind::Body)?;
+        self.send(&message).await.map_err(RespondErrorKind::Layer)?;
+        self.note(&message);
+        Ok(!messages.is_complete())
+    }
+
+    /// The error for a response of which nothing was sent.
+    fn failed(&self, cause: RespondErrorKind) -> RespondError {
+        RespondError {
+            channel: self.name.clone(),
+            started: false,
+            cause,
+        }
     }
 
     async fn send(&self, message: &Message) -> asgiref::Result<()> {
@@ -196,7 +263,7 @@ impl<'a> Sender<'a> {
         let aborted = ResponsePart::aborted().into();
         self.note(&aborted);
         let sent = match cause {
-            RespondErrorKind::Body(_) => self.send(&aborted).await,
+            RespondErrorKind::Body(_) | RespondErrorKind::TooLong => self.send(&aborted).await,
             // The time to wait for room is over.
             RespondErrorKind::Layer(_) => self.layer.send(self.name, aborted).await,
         };

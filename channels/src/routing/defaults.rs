@@ -15,6 +15,7 @@ use crate::routing::table::RoutingTable;
 /// |---|---|
 /// | `http.request` | the consumer given to [`http`](Self::http); without one, 404 |
 /// | `websocket.connect` | accepted if a route for `websocket.receive` or `websocket.disconnect` could take the connection's messages, rejected otherwise |
+/// | `http.disconnect` | ignored, apart from ending the response if it is being streamed |
 /// | `websocket.receive`, `websocket.disconnect` | ignored |
 ///
 /// Whether a route could take a connection's messages is judged by those of its filters whose
@@ -56,9 +57,10 @@ impl DefaultRoutes {
     }
 
     /// The channels for which there is a default.
-    pub(super) fn channel_names() -> [ChannelName; 4] {
+    pub(super) fn channel_names() -> [ChannelName; 5] {
         [
             http::REQUEST,
+            http::DISCONNECT,
             websocket::CONNECT,
             websocket::RECEIVE,
             websocket::DISCONNECT,
@@ -78,7 +80,7 @@ impl DefaultRoutes {
             let wanted = table.could_take(&websocket::RECEIVE, message)
                 || table.could_take(&websocket::DISCONNECT, message);
             Some(if wanted { &*self.accept } else { &*self.reject })
-        } else if *channel == websocket::RECEIVE || *channel == websocket::DISCONNECT {
+        } else if [http::DISCONNECT, websocket::RECEIVE, websocket::DISCONNECT].contains(channel) {
             Some(&*self.ignore)
         } else {
             None

@@ -5,6 +5,7 @@ use asgiref::{ChannelLayer, ChannelLayerExt as _, ChannelName, Extension, Glob, 
 
 use crate::context::Origin;
 use crate::error::{Error, Result};
+use crate::http::Streams;
 use crate::layers::{ChannelLayers, DEFAULT_CHANNEL_LAYER};
 use crate::routing::{DefaultRoutes, Router, RoutingTable};
 use crate::worker::report::ErrorReport;
@@ -187,12 +188,14 @@ impl WorkerBuilder {
         let layers = self
             .layers
             .unwrap_or_else(|| ChannelLayers::default().with(&*self.alias, self.layer.clone()));
+        let streams = Arc::new(Streams::new(Arc::clone(&self.layer)));
         Ok(Worker::new(Shared {
             origin: Arc::new(Origin {
                 alias: self.alias,
                 layer: self.layer,
                 layers,
                 message_retries: self.settings.message_retries,
+                streams,
             }),
             table,
             channels,

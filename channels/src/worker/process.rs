@@ -37,6 +37,10 @@ async fn route(shared: &Shared, channel: ChannelName, message: Message) -> Optio
     if let Some(on_message) = &shared.settings.on_message {
         guarded("on_message", || on_message(&channel, &message));
     }
+    // Whatever the application does about it, nobody streams to a client that is gone.
+    if channel == http::DISCONNECT {
+        shared.origin.streams.disconnected(&message).await;
+    }
     let Some(matched) = shared.table.find(&channel, &message) else {
         shared.counters.unroutable.add(1);
         tracing::error!(
