@@ -3,7 +3,7 @@
 use asgiref::protocol::{Address, Headers};
 use bytes::Bytes;
 use bytestring::ByteString;
-use hyper::header::{HOST, HeaderName};
+use hyper::header::{HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
 use hyper::{HeaderMap, Version};
 
@@ -34,6 +34,9 @@ impl Head {
     /// The page to answer with if it breaks a rule of HTTP, or of this server.
     pub(crate) fn read(connection: &Connection, parts: &Parts) -> Result<Self, Page> {
         check_host(parts.version, &parts.headers)?;
+        if parts.headers.contains_key(TRANSFER_ENCODING) && connection.watch.saw_two_lengths() {
+            return Err(pages::AMBIGUOUS_LENGTH);
+        }
         let raw_path = parts.uri.path();
         if raw_path.is_empty() {
             return Err(pages::NO_CONNECT);
@@ -89,10 +92,21 @@ impl Head {
 fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Page> {
     let mut hosts = headers.get_all(HOST).iter();
     match (hosts.next(), hosts.next()) {
-        (None, _) if version == Version::HTTP_11 => Err(pages::BAD_HOST),
-        (Some(_), Some(_)) => Err(pages::BAD_HOST),
-        _ => Ok(()),
+        (None, _) if version != Version::HTTP_11 => Ok(()),
+        (Some(host), None) if host.as_bytes().iter().copied().all(is_host_byte) => Ok(()),
+        _ => Err(pages::BAD_HOST),
     }
+}
+
+/// The characters of a host and a port (RFC 3986, section 3.2): none that could begin a path or
+/// name a user.
+const fn is_host_byte(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']' | b'!' | b'$' | b'&' | b'\''
+        )
+        || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
 }
 
 fn read_root_path(value: &[u8]) -> Result<ByteString, Page> {

@@ -113,8 +113,9 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
-        if buffer.filled().len() > before {
-            self.connection.watch.was_read();
+        let data = &buffer.filled()[before..];
+        if !data.is_empty() {
+            self.connection.watch.was_read(data);
         }
         read
     }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::AsyncReadExt as _;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 use tracing::debug;
 
@@ -28,10 +28,24 @@ const LINGER_TIME: Duration = Duration::from_secs(2);
 enum End {
     /// It was closed by either side, or became a WebSocket.
     Closed,
-    /// It was idle for too long, or its request did not come to an end.
-    Idle,
-    /// It broke, or had to be broken off in the middle of a response.
+    /// What came was no request; the client was told.
+    Refused,
+    /// There is nobody to tell anything: the client is gone, or was idle for too long.
+    Gone,
+    /// It had to be broken off in the middle of a response.
     Broken,
+}
+
+impl End {
+    fn of(error: &hyper::Error) -> Self {
+        if error.is_parse() {
+            Self::Refused
+        } else if error.is_user() {
+            Self::Broken
+        } else {
+            Self::Gone
+        }
+    }
 }
 
 /// Drives a connection to its end.
@@ -67,7 +81,7 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                             error = &error as &dyn std::error::Error,
                             "connection ended"
                         );
-                        return Poll::Ready(End::Broken);
+                        return Poll::Ready(End::of(&error));
                     }
                     Poll::Pending => {}
                 }
@@ -75,7 +89,7 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Overdue::Client) => {
                         debug!(client = ?connection.client, "the client was idle for too long");
-                        return Poll::Ready(End::Idle);
+                        return Poll::Ready(End::Gone);
                     }
                     Poll::Ready(Overdue::Write) => {
                         connection.shared.counters.slow_client();
@@ -109,7 +123,8 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                 linger(socket.into_inner()).await;
             }
         }
-        End::Idle => {}
+        End::Refused => linger(socket.into_inner()).await,
+        End::Gone => {}
         End::Broken => socket.into_inner().reset_on_close(),
     }
 }
@@ -119,17 +134,20 @@ fn builder(connection: &Connection) -> http1::Builder {
     let mut builder = http1::Builder::new();
     builder
         .max_buf_size(options.max_header_size)
-        .header_read_timeout(None)
-        .pipeline_flush(true);
+        .header_read_timeout(None);
     if options.max_headers != crate::options::HYPER_MAX_HEADERS {
         builder.max_headers(options.max_headers);
     }
     builder
 }
 
-/// Reads and forgets what the client still sends.
+/// Ends a connection whose client may still be sending: closing it at once would reset it, and the
+/// client might lose the answer.
 async fn linger(mut socket: Socket) {
     let read = async {
+        if socket.shutdown().await.is_err() {
+            return;
+        }
         let mut buffer = [0; 4096];
         let mut left = LINGER_BYTES;
         while let Ok(count @ 1..) = socket.read(&mut buffer).await {

@@ -1,6 +1,7 @@
 //! One connection: what its parts share, and the task that drives it.
 
 mod driver;
+mod framing;
 mod watch;
 
 use std::fmt;

@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
+use super::framing::lengths;
+
 /// No deadline.
 const NEVER: u64 = u64::MAX;
 
@@ -21,6 +23,10 @@ pub(crate) struct Watch {
     progressed: AtomicBool,
     /// Whether the deadline has passed.
     expired: AtomicBool,
+    /// Whether the head of the request had a `Content-Length`, as far as was seen.
+    content_length: AtomicBool,
+    /// Whether it had a `Transfer-Encoding`.
+    transfer_encoding: AtomicBool,
     /// Whether to wait, before the socket is closed, for a client that is still sending.
     lingering: AtomicBool,
 }
@@ -35,14 +41,21 @@ impl Watch {
             write_blocked: AtomicBool::new(false),
             progressed: AtomicBool::new(false),
             expired: AtomicBool::new(false),
+            content_length: AtomicBool::new(false),
+            transfer_encoding: AtomicBool::new(false),
             lingering: AtomicBool::new(false),
         }
     }
 
     // ---- What the socket tells
 
-    pub(crate) fn was_read(&self) {
-        self.read.store(true, Ordering::Relaxed);
+    pub(crate) fn was_read(&self, data: &[u8]) {
+        if self.is_idle() {
+            let first = !self.read.swap(true, Ordering::Relaxed);
+            let found = lengths(data);
+            note(&self.content_length, first, found.content_length);
+            note(&self.transfer_encoding, first, found.transfer_encoding);
+        }
     }
 
     pub(crate) fn wrote(&self, something: bool) {
@@ -76,6 +89,12 @@ impl Watch {
     /// Whether the deadline has passed.
     pub(crate) fn is_expired(&self) -> bool {
         self.expired.load(Ordering::Relaxed)
+    }
+
+    /// Whether the head of the request gave the length of its body in two ways.
+    pub(crate) fn saw_two_lengths(&self) -> bool {
+        self.content_length.load(Ordering::Relaxed)
+            && self.transfer_encoding.load(Ordering::Relaxed)
     }
 
     /// The connection will be closed although the client may still be sending.
@@ -118,5 +137,13 @@ impl Watch {
     /// Tells the service that the deadline has passed; false if it was told before.
     pub(super) fn expire(&self) -> bool {
         !self.expired.swap(true, Ordering::Relaxed)
+    }
+}
+
+/// Sets `flag` to what was found in the first part of a head, or adds what was found in a later
+/// one.
+fn note(flag: &AtomicBool, first: bool, found: bool) {
+    if first || found {
+        flag.store(found, Ordering::Relaxed);
     }
 }

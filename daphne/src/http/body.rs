@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::exchange::Exchange;
+use super::upload::UploadGuard;
 
 /// Why a response ends without being complete. The client learns it from the connection, which is
 /// reset.
@@ -22,6 +23,8 @@ pub(crate) enum Abort {
     BadReply,
     #[error("the application gave the response up")]
     GivenUp,
+    #[error("the request body broke off")]
+    Upload,
 }
 
 /// The body of a response: all of it, or as it comes from the application.
@@ -139,6 +142,10 @@ fn poll_chunk(exchange: &Exchange, context: &Context<'_>) -> Poll<Result<Option<
             counters.timed_out();
             warn!(%channel, "nothing more came of a response; breaking it off");
             return Poll::Ready(Err(Abort::TimedOut));
+        }
+        Poll::Pending if exchange.upload().and_then(UploadGuard::failure).is_some() => {
+            debug!(%channel, "the request body broke off; breaking the response off too");
+            return Poll::Ready(Err(Abort::Upload));
         }
         Poll::Pending => return Poll::Pending,
     };

@@ -89,6 +89,19 @@ impl Exchange {
         self.size += bytes as u64;
     }
 
+    /// The client is the one a proxy names.
+    pub(super) fn set_log_client(&mut self, client: &Option<Address>) {
+        if let Some(log) = &mut self.log {
+            log.client.clone_from(client);
+        }
+    }
+
+    /// The application's response would come too late; it is told, and the server answers.
+    pub(super) fn abandon(&mut self) {
+        self.disconnect();
+        self.announced = false;
+    }
+
     /// The response is complete.
     pub(crate) fn complete(&mut self) {
         if self.complete {

@@ -34,7 +34,11 @@ const fn last_page(status: StatusCode, text: &'static str) -> Page {
 pub(crate) const BAD_PATH: Page = page(StatusCode::BAD_REQUEST, "Invalid characters in path.");
 pub(crate) const BAD_HOST: Page = last_page(
     StatusCode::BAD_REQUEST,
-    "The request needs exactly one Host header.",
+    "The request needs exactly one Host header, which names a host.",
+);
+pub(crate) const AMBIGUOUS_LENGTH: Page = last_page(
+    StatusCode::BAD_REQUEST,
+    "The request has both a Content-Length and a Transfer-Encoding header.",
 );
 pub(crate) const BAD_ROOT_PATH: Page = page(
     StatusCode::BAD_REQUEST,

@@ -93,6 +93,7 @@ async fn answer(
         // Boxed so that a request without a body does not pay for one that has.
         Box::pin(receive(&connection, &mut request, body)).await?
     };
+    exchange.set_log_client(&request.client);
     let path = request.path.clone();
     match shared.layer.send(&http::REQUEST, request.into()).await {
         Ok(()) => {
@@ -109,7 +110,14 @@ async fn answer(
     if let Some(rest) = rest {
         exchange.set_upload(rest.body.follow(&connection, rest.channel));
     }
-    first_reply(exchange, &connection).await
+    let reply = first_reply(exchange, &connection).await;
+    if reply
+        .as_ref()
+        .is_err_and(|page| *page != pages::BAD_RESPONSE)
+    {
+        exchange.abandon();
+    }
+    reply
 }
 
 /// What is left of a body once its beginning was read, and where it goes.
@@ -170,10 +178,10 @@ async fn first_reply(exchange: &Exchange, connection: &Connection) -> Result<htt
             Poll::Ready(Ok(message)) => Poll::Ready(Ok(message)),
             Poll::Ready(Err(Overflow)) => Poll::Ready(Err(pages::FAILED)),
             Poll::Pending if connection.watch.is_expired() => Poll::Ready(Err(pages::NO_ANSWER)),
-            Poll::Pending if exchange.upload().is_some_and(UploadGuard::is_too_large) => {
-                Poll::Ready(Err(pages::BODY_TOO_LARGE))
-            }
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => match exchange.upload().and_then(UploadGuard::failure) {
+                Some(page) => Poll::Ready(Err(page)),
+                None => Poll::Pending,
+            },
         })
         .await
         .inspect_err(|page| {

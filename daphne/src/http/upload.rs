@@ -225,10 +225,16 @@ enum State {
     Running,
     /// All of it was sent.
     Done,
-    /// It was given up.
-    Failed,
+    /// It was given up because the client broke off, or broke the rules.
+    Broken,
+    /// It was given up because nothing more came.
+    Stalled,
     /// It was given up because it is larger than the server accepts.
     TooLarge,
+    /// It was given up because the application does not receive it.
+    Unwanted,
+    /// It was given up because the channel layer failed.
+    NoLayer,
 }
 
 /// A request's hold on the task that sends the rest of its body.
@@ -246,9 +252,22 @@ impl UploadGuard {
         self.state.load(Ordering::Acquire) == State::Done as u8
     }
 
-    /// Whether the body turned out to be larger than the server accepts.
-    pub(super) fn is_too_large(&self) -> bool {
-        self.state.load(Ordering::Acquire) == State::TooLarge as u8
+    /// The page that says why the upload was given up, if it was.
+    pub(super) fn failure(&self) -> Option<Page> {
+        let is = |state: State| self.state.load(Ordering::Acquire) == state as u8;
+        if is(State::Running) || is(State::Done) {
+            None
+        } else if is(State::TooLarge) {
+            Some(pages::BODY_TOO_LARGE)
+        } else if is(State::Stalled) {
+            Some(pages::BODY_TIMEOUT)
+        } else if is(State::Unwanted) {
+            Some(pages::NO_ANSWER)
+        } else if is(State::NoLayer) {
+            Some(pages::FAILED)
+        } else {
+            Some(pages::BAD_BODY)
+        }
     }
 }
 
@@ -270,17 +289,16 @@ impl Upload {
     async fn run(self, mut body: RequestBody) {
         let state = self.send_all(&mut body).await;
         self.state.store(state as u8, Ordering::Release);
-        if state == State::TooLarge {
-            self.connection.mailbox.wake();
-        }
         // The body goes before the farewell, so that its connection is closed without delay.
         drop(body);
-        if matches!(state, State::Failed | State::TooLarge) {
+        if state != State::Done {
+            self.connection.mailbox.wake();
             let closed = BodyChunk {
                 closed: true,
                 ..BodyChunk::default()
             };
-            self.send(closed.into(), FAREWELL, true).await;
+            // Whether it arrives or not, nothing more can be done.
+            let _ = self.send(closed.into(), FAREWELL, true).await;
         }
     }
 
@@ -293,10 +311,10 @@ impl Upload {
                 Ok(Ok(Piece::Some(content))) => (content, true),
                 Ok(Ok(Piece::Last(content))) => (content, false),
                 Ok(Err(Failure::TooLarge)) => return State::TooLarge,
-                Ok(Err(Failure::Broken)) => return State::Failed,
+                Ok(Err(Failure::Broken)) => return State::Broken,
                 Err(_) => {
                     debug!(channel = %self.channel, "the rest of a request body did not come");
-                    return State::Failed;
+                    return State::Stalled;
                 }
             };
             let chunk = BodyChunk {
@@ -304,8 +322,8 @@ impl Upload {
                 closed: false,
                 more_content,
             };
-            if !self.send(chunk.into(), options.http_timeout, false).await {
-                return State::Failed;
+            if let Err(state) = self.send(chunk.into(), options.http_timeout, false).await {
+                return state;
             }
             if !more_content {
                 return State::Done;
@@ -320,13 +338,13 @@ impl Upload {
 
     /// Sends one message, waiting while the channel is full for as long as `limit`, but after the
     /// response not at all unless `insist`.
-    async fn send(&self, message: Message, limit: Duration, insist: bool) -> bool {
+    async fn send(&self, message: Message, limit: Duration, insist: bool) -> Result<(), State> {
         let shared = &self.connection.shared;
         let deadline = Instant::now() + limit;
         let mut pause = FIRST_PAUSE;
         loop {
             match shared.layer.send(&self.channel, message.clone()).await {
-                Ok(()) => return true,
+                Ok(()) => return Ok(()),
                 Err(error) if error.is_channel_full() => {}
                 Err(error) => {
                     shared.counters.layer_failed();
@@ -335,19 +353,19 @@ impl Upload {
                         error = &error as &dyn std::error::Error,
                         "cannot send a part of a request body"
                     );
-                    return false;
+                    return Err(State::NoLayer);
                 }
             }
             if Instant::now() + pause > deadline {
                 warn!(channel = %self.channel, "nobody receives the rest of a request body");
-                return false;
+                return Err(State::Unwanted);
             }
             if insist {
                 sleep(pause).await;
             } else {
                 tokio::select! {
                     () = sleep(pause) => {}
-                    () = self.answered.cancelled() => return false,
+                    () = self.answered.cancelled() => return Err(State::Unwanted),
                 }
             }
             pause = (pause * 2).min(LONGEST_PAUSE);
