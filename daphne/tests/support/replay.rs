@@ -402,10 +402,17 @@ impl Player {
             // The connection is good for another request.
             self.send(b"GET /the-end HTTP/1.1\r\nHost: a.example\r\n\r\n")
                 .await;
-            let request = self.app.request().await;
-            self.note("http.request", &request);
-            surplus.events.extend(self.answer_last().await);
-            ended_here.extend(self.reply_channel());
+            let app = self.app.clone();
+            tokio::select! {
+                request = app.request() => {
+                    self.note("http.request", &request);
+                    surplus.events.extend(self.answer_last().await);
+                    ended_here.extend(self.reply_channel());
+                }
+                events = self.events_until(|seen| seen.contains(&Event::Closed)) => {
+                    surplus.events.extend(events);
+                }
+            }
         }
         self.client = None;
         self.server.expect_serving().await;
@@ -519,6 +526,9 @@ fn configure(case: &Case, builder: ServerBuilder) -> ServerBuilder {
     }
     if happens("ctm") {
         builder = builder.websocket_connect_timeout(Some(SHORT));
+    }
+    if happens("cap") {
+        builder = builder.websocket_retry_timeout(SHORT);
     }
     if happens("cneg") {
         builder = builder.websocket_connect_timeout(None);

@@ -1,0 +1,189 @@
+//! Stopping: what is under way is finished, within a limit.
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use asgiref::message;
+use support::frames::Frame;
+use support::server::{SHORT, TestServer};
+use support::websocket::{Socket, handshake};
+use tokio::net::TcpStream;
+
+const GET: &str = "GET /work HTTP/1.1\r\nHost: a.example\r\n\r\n";
+
+#[tokio::test]
+async fn a_server_without_connections_stops_at_once() {
+    let mut server = TestServer::start().await;
+    server.begin_stop();
+    server.stopped().await.expect("a stop is no error");
+    assert!(
+        TcpStream::connect(server.addr()).await.is_err(),
+        "nothing listens any more"
+    );
+}
+
+#[tokio::test]
+async fn idle_connections_are_closed_at_once() {
+    let mut server = TestServer::start().await;
+    let app = server.app();
+    let mut fresh = server.connect().await;
+    let mut used = server.connect().await;
+    used.send(GET).await;
+    let request = app.request().await;
+    app.reply(&request, message! { "status" => 200 }).await;
+    used.response().await;
+    server.begin_stop();
+    used.expect_end().await;
+    fresh.expect_end().await;
+    server.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_request_under_way_is_finished() {
+    let mut server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    let request = app.request().await;
+    let mut streaming = server.connect().await;
+    streaming.send(GET).await;
+    let stream = app.request().await;
+    let start = message! { "status" => 200, "content" => b"one", "more_content" => true };
+    app.reply(&stream, start).await;
+    streaming.head().await;
+    streaming.expect_chunk(b"one").await;
+    server.begin_stop();
+    support::until("the server to stop listening", || {
+        std::net::TcpStream::connect(server.addr()).is_err()
+    })
+    .await;
+    assert!(!server.has_stopped());
+    app.reply(&request, message! { "status" => 200, "content" => b"done" })
+        .await;
+    let response = client.response().await;
+    assert_eq!(response.body, b"done");
+    assert_eq!(response.head.header("connection"), Some("close"));
+    client.expect_end().await;
+    app.reply(&stream, message! { "content" => b"two" }).await;
+    streaming.expect_chunk(b"two").await;
+    streaming.expect_chunk(b"").await;
+    streaming.expect_end().await;
+    server.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn what_takes_too_long_is_cut_off() {
+    let mut server = TestServer::configured(|builder| builder.shutdown_timeout(SHORT)).await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    app.request().await;
+    let mut silent = Socket::open(&server).await;
+    server.begin_stop();
+    server.stopped().await.expect("the limit is no error");
+    let rest = client.rest().await;
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 503 "),
+        "{}",
+        rest.escape_ascii()
+    );
+    assert_eq!(silent.client.frame().await.close_code(), 1001);
+    silent.client.rest().await;
+}
+
+#[tokio::test]
+async fn websockets_are_closed_with_1001_and_reported() {
+    let mut server = TestServer::start().await;
+    let mut sockets = Vec::new();
+    for _ in 0..10 {
+        sockets.push(Socket::open(&server).await);
+    }
+    server.begin_stop();
+    for socket in &mut sockets {
+        assert_eq!(socket.client.frame().await.close_code(), 1001);
+        socket.client.send(Frame::close(1001).masked()).await;
+        socket.client.expect_end().await;
+    }
+    server.stopped().await.unwrap();
+    let gone = sockets[0].app.pending().await;
+    assert_eq!(gone.len(), 10);
+    for (channel, message) in gone {
+        assert_eq!(channel, "websocket.disconnect");
+        assert_eq!(message.int("code").unwrap(), 1001);
+    }
+}
+
+#[tokio::test]
+async fn websockets_of_silent_clients_are_reported_too() {
+    let mut server = TestServer::configured(|builder| builder.websocket_close_timeout(SHORT)).await;
+    let socket = Socket::open(&server).await;
+    server.begin_stop();
+    server.stopped().await.unwrap();
+    let gone = socket.app.pending().await;
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!(gone[0].0, "websocket.disconnect");
+}
+
+#[tokio::test]
+async fn a_handshake_that_waits_is_refused_and_reported() {
+    let mut server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(handshake("/", &[])).await;
+    app.next("websocket.connect").await;
+    server.begin_stop();
+    let status = client.response().await.head.status;
+    assert!(matches!(status, 403 | 503), "{status}");
+    client.expect_end().await;
+    server.stopped().await.unwrap();
+    assert_eq!(app.pending().await[0].0, "websocket.disconnect");
+}
+
+#[tokio::test]
+async fn requests_cut_off_are_reported() {
+    let mut server = TestServer::configured(|builder| builder.shutdown_timeout(SHORT)).await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(GET).await;
+    let request = app.request().await;
+    let start = message! { "status" => 200, "content" => b"one", "more_content" => true };
+    app.reply(&request, start).await;
+    client.head().await;
+    server.begin_stop();
+    server.stopped().await.unwrap();
+    let gone = app.pending().await;
+    assert_eq!(gone.len(), 1, "{gone:?}");
+    assert_eq!(gone[0].0, "http.disconnect");
+    assert_eq!(gone[0].1.text("path").unwrap(), "/work");
+}
+
+#[tokio::test]
+async fn a_busy_client_cannot_put_the_stop_off() {
+    let mut server = TestServer::configured(|builder| builder.shutdown_timeout(20 * SHORT)).await;
+    let _app = server.app().serve(|app, request| async move {
+        app.reply(&request, message! { "status" => 200 }).await;
+    });
+    let answers = Arc::new(AtomicUsize::new(0));
+    let counter = Arc::clone(&answers);
+    let mut client = server.connect().await;
+    let busy = tokio::spawn(async move {
+        loop {
+            let _ = client.try_send(GET).await;
+            while client.buffered().is_empty() && client.fill().await {}
+            if client.buffered().is_empty() {
+                break;
+            }
+            client.response().await;
+            counter.fetch_add(1, Ordering::SeqCst);
+        }
+    });
+    support::until("the client to be busy", || {
+        answers.load(Ordering::SeqCst) > 10
+    })
+    .await;
+    server.begin_stop();
+    server.stopped().await.unwrap();
+    busy.await.unwrap();
+}
