@@ -14,13 +14,15 @@ use axum::routing::get;
 use channels::management::{
     RunserverOptions, RunworkerOptions, ServerAddress, execute, runserver, runworker,
 };
-use channels::{Application, Context, Error, Router, route};
+use channels::{Application, ConsumerError, Context, Error, Outcome, Router, route};
+use futures_util::{SinkExt as _, StreamExt as _};
 use rustix::process::{Pid, Signal, kill_process};
 use support::layer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
 use tokio::time::timeout;
+use tokio_tungstenite::tungstenite::Error as WebSocketError;
 
 /// Far beyond anything these tests wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -86,6 +88,85 @@ async fn runserver_is_a_whole_site_in_one_process() {
     );
 
     stop.send(()).unwrap();
+    timeout(LONG, site)
+        .await
+        .expect("the end")
+        .unwrap()
+        .unwrap();
+}
+
+/// The consumers of the getting-started guide as it was before sockets had to be accepted.
+fn chat() -> Application {
+    async fn ws_add(cx: Context) -> Outcome {
+        cx.group("chat")?.add(cx.reply_channel()?).await?;
+        Ok(())
+    }
+    async fn ws_message(cx: Context) -> Outcome {
+        cx.group("chat")?.send(cx.message().clone());
+        Ok(())
+    }
+    async fn ws_disconnect(cx: Context) -> Outcome {
+        cx.group("chat")?.discard(cx.reply_channel()?).await?;
+        cx.group("chat")?
+            .send(message! { "text" => "somebody left" });
+        Ok(())
+    }
+    async fn ws_refuse() -> Outcome {
+        Err(ConsumerError::DenyConnection)
+    }
+    let router = Router::new()
+        .route(route("websocket.connect", ws_refuse).path("/private/"))
+        .route(route("websocket.connect", ws_add).path("/chat/"))
+        .route(route("websocket.receive", ws_message).path("/chat/"))
+        .route(route("websocket.disconnect", ws_disconnect).path("/chat/"));
+    Application::builder().router(router).build().unwrap()
+}
+
+type WebSocket = tokio_tungstenite::WebSocketStream<TcpStream>;
+
+async fn connect(address: SocketAddr, path: &str) -> Result<WebSocket, WebSocketError> {
+    let stream = TcpStream::connect(address).await?;
+    let url = format!("ws://{address}{path}");
+    let connected = tokio_tungstenite::client_async(url, stream);
+    let (socket, _) = timeout(LONG, connected).await.expect("an answer")?;
+    Ok(socket)
+}
+
+async fn next_text(socket: &mut WebSocket) -> String {
+    let frame = timeout(LONG, socket.next()).await.expect("a frame");
+    frame.unwrap().unwrap().into_text().unwrap().to_string()
+}
+
+#[tokio::test]
+async fn the_chat_of_the_guide_works() {
+    let (listening, addresses) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = options().on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let site = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        runserver(&chat(), options, stopped).await
+    });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+
+    let mut anna = connect(address, "/chat/").await.unwrap();
+    let mut berta = connect(address, "/chat/").await.unwrap();
+    anna.send("hello".into()).await.unwrap();
+    assert_eq!(next_text(&mut anna).await, "hello");
+    assert_eq!(next_text(&mut berta).await, "hello");
+    anna.close(None).await.unwrap();
+    assert_eq!(next_text(&mut berta).await, "somebody left");
+
+    for refused in ["/private/", "/nowhere/"] {
+        match connect(address, refused).await {
+            Err(WebSocketError::Http(response)) => assert_eq!(response.status(), 403),
+            other => panic!("{refused}: {other:?}"),
+        }
+    }
+
+    stop.send(()).unwrap();
+    // The server says good-bye before it goes.
+    let close = timeout(LONG, berta.next()).await.unwrap().unwrap().unwrap();
+    assert!(close.is_close(), "{close:?}");
     timeout(LONG, site)
         .await
         .expect("the end")
@@ -296,8 +377,11 @@ async fn a_second_signal_ends_the_program_at_once() {
     let mut lines = BufReader::new(site.0.stderr.take().unwrap()).lines();
     let told = lines.find(|line| line.as_ref().unwrap().contains("SIGTERM: stopping"));
     assert!(told.is_some());
-    site.signal(Signal::TERM);
-    assert_eq!(site.0.wait().unwrap().code(), Some(1));
+    site.signal(Signal::INT);
+    assert_eq!(
+        site.0.wait().unwrap().code(),
+        Some(128 + Signal::INT.as_raw())
+    );
 }
 
 #[test]

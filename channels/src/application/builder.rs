@@ -7,7 +7,7 @@ use daphne::ServerBuilder;
 use http::{Request, Response};
 use tower::Service;
 
-use crate::application::layers::{open_layer, private_layer};
+use crate::application::layers::private_layer;
 use crate::application::{AdjustServer, AdjustWorker, Application};
 use crate::consumer::Consumer;
 use crate::error::{Error, Result};
@@ -85,7 +85,7 @@ impl ApplicationBuilder {
         self
     }
 
-    /// Adds the channel layers of a configuration file.
+    /// Adds the channel layers of a configuration file: those that [`daphne::layers`] knows.
     ///
     /// ```
     /// use channels::Application;
@@ -139,13 +139,13 @@ impl ApplicationBuilder {
     ///
     /// # Errors
     ///
-    /// [`asgiref::Error::Config`] for a layer that cannot be opened as it is configured,
+    /// [`daphne::Error::Layer`] for a layer that cannot be opened as it is configured,
     /// [`Error::Config`] for a routing without a layer.
     pub fn build(self) -> Result<Application> {
         let mut layers = self.layers;
         for (alias, settings) in self.settings.iter() {
             if !layers.contains(alias) {
-                layers = layers.with(alias, open_layer(settings)?);
+                layers = layers.with(alias, daphne::layers::from_settings(settings)?);
             }
         }
         if !layers.contains(DEFAULT_CHANNEL_LAYER) {

@@ -16,7 +16,6 @@ use crate::routing::{DefaultRoutes, Router};
 use crate::worker::{Worker, WorkerBuilder};
 
 pub use builder::ApplicationBuilder;
-pub(crate) use layers::open_layer;
 
 /// What a program that serves an application needs to know of it: the routing, the handler for
 /// HTTP, and the channel layers.

@@ -4,10 +4,11 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use asgiref::config::{ChannelLayers, LayerSettings};
+use asgiref::config::ChannelLayers;
 use clap::{Args, Parser, Subcommand};
+use daphne::layers::{from_settings, from_url};
 
-use crate::application::{Application, open_layer};
+use crate::application::Application;
 use crate::error::{Error, Result};
 use crate::layers::DEFAULT_CHANNEL_LAYER;
 use crate::management::address::ServerAddress;
@@ -48,7 +49,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Common {
     /// The channel layer: an alias of a configured one, or a URL with its options
-    #[arg(long, value_name = "ALIAS|URL", env = "CHANNEL_LAYER", default_value = DEFAULT_CHANNEL_LAYER)]
+    #[arg(long, value_name = "ALIAS|URL", env = "CHANNEL_LAYER", hide_env_values = true, default_value = DEFAULT_CHANNEL_LAYER)]
     layer: String,
     /// A TOML file with channel layers, in tables `[channel_layers.ALIAS]`
     #[arg(long, value_name = "FILE", env = "CHANNEL_SETTINGS")]
@@ -162,14 +163,13 @@ fn set_up(mut application: Application, common: &Common) -> Result<(Application,
     logging::init(common.verbosity);
     if let Some(path) = &common.settings {
         for (alias, settings) in read_settings(path)?.iter() {
-            application = application.with_layer(alias, open_layer(settings)?);
+            application = application.with_layer(alias, from_settings(settings)?);
         }
     }
     if !common.layer.contains(':') {
         return Ok((application, common.layer.clone()));
     }
-    let settings: LayerSettings = common.layer.parse()?;
-    let application = application.with_layer(DEFAULT_CHANNEL_LAYER, open_layer(&settings)?);
+    let application = application.with_layer(DEFAULT_CHANNEL_LAYER, from_url(&common.layer)?);
     Ok((application, DEFAULT_CHANNEL_LAYER.to_owned()))
 }
 

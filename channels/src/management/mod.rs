@@ -21,8 +21,8 @@
 //! | `runworker` | workers, for a protocol server (`daphne`) in another process |
 //!
 //! Exit status: 0 if the command was stopped with SIGTERM or SIGINT and ended in order, 2 if it
-//! was called or configured wrongly, 1 if it failed otherwise, or if a second signal came and cut
-//! it off.
+//! was called or configured wrongly, 1 if it failed otherwise, 128 and the number of the signal if
+//! a second one cut it off.
 
 mod address;
 mod cli;
@@ -97,7 +97,8 @@ const fn is_usage(error: &Error) -> bool {
             | Error::NoChannels { .. }
             | Error::Layer(asgiref::Error::Config { .. } | asgiref::Error::Unsupported { .. })
             | Error::Server(
-                daphne::Error::Option { .. }
+                daphne::Error::Layer { .. }
+                    | daphne::Error::Option { .. }
                     | daphne::Error::Endpoint { .. }
                     | daphne::Error::NoEndpoint
             )

@@ -27,13 +27,13 @@ impl Signals {
         })
     }
 
-    /// Waits for the next signal and returns its name.
-    pub async fn next(&mut self) -> &'static str {
+    /// Waits for the next signal.
+    pub async fn next(&mut self) -> SignalKind {
         poll_fn(|cx| {
             if self.terminate.poll_recv(cx).is_ready() {
-                Poll::Ready("SIGTERM")
+                Poll::Ready(SignalKind::terminate())
             } else if self.interrupt.poll_recv(cx).is_ready() {
-                Poll::Ready("SIGINT")
+                Poll::Ready(SignalKind::interrupt())
             } else {
                 Poll::Pending
             }
@@ -43,7 +43,8 @@ impl Signals {
 }
 
 /// Ready when the process is told to stop, with SIGTERM or SIGINT. The second such signal ends
-/// the process at once, with status 1.
+/// the process at once, with the status a shell gives to what a signal has ended: 128 and the
+/// signal's number.
 ///
 /// # Errors
 ///
@@ -51,12 +52,23 @@ impl Signals {
 pub fn shutdown_signal() -> Result<impl Future<Output = ()> + Send + 'static> {
     let mut signals = Signals::listen()?;
     Ok(async move {
-        let name = signals.next().await;
-        tracing::info!("{name}: stopping; once more to stop at once");
+        let signal = signals.next().await;
+        tracing::info!(
+            "{}: stopping; a second signal ends the process at once",
+            name(signal)
+        );
         tokio::spawn(async move {
-            let name = signals.next().await;
-            tracing::warn!("{name} again: stopped at once");
-            process::exit(1);
+            let signal = signals.next().await;
+            tracing::warn!("{}: ending at once", name(signal));
+            process::exit(128 + signal.as_raw_value());
         });
     })
+}
+
+fn name(signal: SignalKind) -> &'static str {
+    if signal == SignalKind::terminate() {
+        "SIGTERM"
+    } else {
+        "SIGINT"
+    }
 }
