@@ -1,5 +1,6 @@
 use std::net::TcpListener;
 use std::os::unix::net::UnixListener;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -153,15 +154,31 @@ impl ServerBuilder {
         self
     }
 
-    /// How much of a response may wait for a client that reads slowly: so many messages, and so
-    /// many bytes. 4,096 messages and 16 MiB by default.
-    ///
-    /// There is no way to slow down one sender among those who share the server's reply channel.
-    /// So a client that falls further behind is given up: its response is broken off, which is
-    /// logged and counted. A response that is larger than this and sent faster than clients read
-    /// needs a larger limit.
+    /// How much of a response may wait in memory for a client that reads slowly: so many messages,
+    /// and so many bytes. 4,096 messages and 2 MiB by default. What is more waits on disk; see
+    /// [`response_spool`](Self::response_spool).
     pub fn max_queued_response(mut self, messages: usize, bytes: usize) -> Self {
         self.options.response_queue = Limits { messages, bytes };
+        self
+    }
+
+    /// How much of a response may wait on disk for a client that reads slowly, in bytes: for one
+    /// response, and for all together. 1 GiB and 8 GiB by default; 0 for nothing at all.
+    ///
+    /// The server's reply channel is shared by all its connections, so it cannot make one sender
+    /// wait without all the others. It takes what is sent, and the client gets it at its own
+    /// pace; the worker is free long before. A client that falls further behind than there is
+    /// space for is given up: its response is broken off, which is logged and counted.
+    pub fn response_spool(mut self, bytes: u64, total: u64) -> Self {
+        self.options.response_spool = bytes;
+        self.options.total_spool = total;
+        self
+    }
+
+    /// Where responses that wait on disk are kept, in files without a name. The system's folder
+    /// for temporary files by default; where that is in memory, choose another.
+    pub fn spool_directory(mut self, directory: impl Into<PathBuf>) -> Self {
+        self.options.spool_directory = Some(directory.into());
         self
     }
 

@@ -1,3 +1,4 @@
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytestring::ByteString;
@@ -47,6 +48,9 @@ pub(crate) struct Options {
     pub(crate) inline_body_size: usize,
     pub(crate) body_chunk_size: usize,
     pub(crate) response_queue: Limits,
+    pub(crate) response_spool: u64,
+    pub(crate) total_spool: u64,
+    pub(crate) spool_directory: Option<PathBuf>,
     pub(crate) websocket_queue: Limits,
     pub(crate) max_connections: Option<usize>,
     pub(crate) disconnect_messages: DisconnectMessages,
@@ -83,8 +87,11 @@ impl Default for Options {
             body_chunk_size: 64 * 1024,
             response_queue: Limits {
                 messages: 4096,
-                bytes: 16 * 1024 * 1024,
+                bytes: 2 * 1024 * 1024,
             },
+            response_spool: 1024 * 1024 * 1024,
+            total_spool: 8 * 1024 * 1024 * 1024,
+            spool_directory: None,
             websocket_queue: Limits {
                 messages: 4096,
                 bytes: 4 * 1024 * 1024,

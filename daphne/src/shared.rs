@@ -10,13 +10,15 @@ use crate::access_log::{Action, ActionLogger};
 use crate::connection::Connection;
 use crate::counters::Counters;
 use crate::options::Options;
-use crate::replies::ReplyTable;
+use crate::replies::{ReplyTable, SpoolSpace};
 
 /// What all connections of a server share.
 pub(crate) struct Shared {
     pub(crate) layer: Arc<dyn ChannelLayer>,
     pub(crate) options: Options,
     pub(crate) replies: ReplyTable<Connection>,
+    /// Where responses wait for slow clients, once they are too much for the memory.
+    pub(crate) spool: Option<Arc<SpoolSpace>>,
     pub(crate) counters: Counters,
     /// The tasks that must end before the server has ended: connections, and messages about
     /// their end.
@@ -44,9 +46,17 @@ impl Shared {
         options: Options,
         actions: Option<Arc<dyn ActionLogger>>,
     ) -> Self {
+        let spool = (options.response_spool > 0).then(|| {
+            Arc::new(SpoolSpace::new(
+                options.spool_directory.clone(),
+                options.response_spool,
+                options.total_spool,
+            ))
+        });
         Self {
             layer,
             options,
+            spool,
             replies: ReplyTable::new(),
             counters: Counters::default(),
             tasks: TaskTracker::new(),

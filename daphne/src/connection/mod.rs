@@ -13,7 +13,7 @@ use asgiref::ChannelName;
 use asgiref::protocol::Address;
 use tokio::time::Instant;
 
-use crate::replies::{Addressee, Limits, Mailbox};
+use crate::replies::{Addressee, Mailbox, Room};
 use crate::shared::Shared;
 use crate::websocket::Accepted;
 
@@ -106,11 +106,18 @@ impl Addressee for Connection {
         &self.mailbox
     }
 
-    fn limits(&self) -> Limits {
+    fn room(&self) -> Room<'_> {
+        let shared = &self.shared;
         if self.is_websocket.load(Ordering::Relaxed) {
-            self.shared.options.websocket_queue
+            Room {
+                memory: shared.options.websocket_queue,
+                disk: None,
+            }
         } else {
-            self.shared.options.response_queue
+            Room {
+                memory: shared.options.response_queue,
+                disk: shared.spool.as_ref(),
+            }
         }
     }
 }

@@ -1,13 +1,18 @@
 use std::collections::VecDeque;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::io;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use asgiref::{Message, Value};
+use tracing::warn;
+
+use super::spool::{Spool, SpoolSpace, Spooled};
 
 /// What waits for a connection: the replies to its current request, or to its WebSocket.
 ///
-/// Filled by the reader of all replies, which never waits; emptied by the connection's task. What
-/// exceeds the limits is dropped, and the connection told so: it gives the client up.
+/// Filled by the reader of all replies, which never waits for a client; emptied by the
+/// connection's task. What exceeds the limits goes to disk, if there is space for it. Otherwise it
+/// is dropped, and the connection told so: it gives the client up.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {
     state: Mutex<State>,
@@ -20,6 +25,8 @@ struct State {
     messages: VecDeque<Message>,
     /// Bytes in `messages`, approximately.
     size: usize,
+    /// What came after `messages`.
+    spool: Option<Box<Spool>>,
     overflowed: bool,
     /// The connection's task, known from its first look on.
     waker: Option<Waker>,
@@ -27,11 +34,19 @@ struct State {
     waiting: bool,
 }
 
-/// How much a mailbox holds.
+/// How much a mailbox holds in memory.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Limits {
     pub(crate) messages: usize,
     pub(crate) bytes: usize,
+}
+
+/// How much a mailbox holds.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Room<'a> {
+    pub(crate) memory: Limits,
+    /// Where what exceeds it goes.
+    pub(crate) disk: Option<&'a Arc<SpoolSpace>>,
 }
 
 /// The mailbox was full: at least one message is lost.
@@ -64,7 +79,7 @@ impl Mailbox {
     }
 
     /// Puts a message in and wakes the connection if it waits for one.
-    pub(super) fn deliver(&self, request: u64, message: Message, limits: Limits) -> Delivery {
+    pub(super) fn deliver(&self, request: u64, message: Message, room: Room<'_>) -> Delivery {
         let mut state = self.lock();
         if request == 0 || state.request != request {
             return Delivery::Stale;
@@ -72,17 +87,12 @@ impl Mailbox {
         if state.overflowed {
             return Delivery::Lost;
         }
-        let size = size_of(&message);
-        // One message is always taken, whatever its size, so that a limit below the size of a
-        // message does not make every connection fail.
-        let full = !state.messages.is_empty()
-            && (state.messages.len() >= limits.messages || state.size + size > limits.bytes);
-        if full {
-            state.overflowed = true;
+        state.overflowed = !state.put(message, room);
+        let delivery = if state.overflowed {
+            Delivery::Overflowed
         } else {
-            state.size += size;
-            state.messages.push_back(message);
-        }
+            Delivery::Accepted
+        };
         let waker = if std::mem::take(&mut state.waiting) {
             state.waker.clone()
         } else {
@@ -92,11 +102,7 @@ impl Mailbox {
         if let Some(waker) = waker {
             waker.wake();
         }
-        if full {
-            Delivery::Overflowed
-        } else {
-            Delivery::Accepted
-        }
+        delivery
     }
 
     /// The next message, or that one was lost.
@@ -105,9 +111,8 @@ impl Mailbox {
         if state.overflowed {
             return Poll::Ready(Err(Overflow));
         }
-        if let Some(message) = state.messages.pop_front() {
-            state.size -= size_of(&message);
-            return Poll::Ready(Ok(message));
+        if let Some(message) = state.take() {
+            return Poll::Ready(message);
         }
         state.remember(context);
         state.waiting = true;
@@ -140,7 +145,51 @@ impl State {
             self.messages = VecDeque::new();
         }
         self.size = 0;
+        self.spool = None;
         self.overflowed = false;
+    }
+
+    /// Takes `message` if there is room for it.
+    fn put(&mut self, message: Message, room: Room<'_>) -> bool {
+        let size = size_of(&message);
+        let limits = room.memory;
+        // One message is always taken, whatever its size, so that a limit below the size of a
+        // message does not make every connection fail.
+        let fits = self.messages.is_empty()
+            || (self.messages.len() < limits.messages && self.size + size <= limits.bytes);
+        if fits && self.spool.as_ref().is_none_or(|spool| spool.is_empty()) {
+            self.size += size;
+            self.messages.push_back(message);
+            return true;
+        }
+        room.disk.is_some_and(|space| {
+            self.spool(space, &message).unwrap_or_else(|error| {
+                warn!(%error, "cannot keep what a slow client has to wait for on disk");
+                false
+            })
+        })
+    }
+
+    fn spool(&mut self, space: &Arc<SpoolSpace>, message: &Message) -> io::Result<bool> {
+        let spool = match &mut self.spool {
+            Some(spool) => spool,
+            None => self.spool.insert(Box::new(Spool::new(Arc::clone(space))?)),
+        };
+        Ok(spool.push(message)? == Spooled::Accepted)
+    }
+
+    /// Takes the first message out.
+    fn take(&mut self) -> Option<Result<Message, Overflow>> {
+        if let Some(message) = self.messages.pop_front() {
+            self.size -= size_of(&message);
+            return Some(Ok(message));
+        }
+        let spool = self.spool.as_mut().filter(|spool| !spool.is_empty())?;
+        Some(spool.pop().map_err(|error| {
+            warn!(%error, "cannot read back what a slow client had to wait for");
+            self.overflowed = true;
+            Overflow
+        }))
     }
 
     fn remember(&mut self, context: &Context<'_>) {
@@ -165,7 +214,6 @@ fn size_of(message: &Message) -> usize {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
@@ -173,9 +221,12 @@ mod tests {
 
     use super::*;
 
-    const LIMITS: Limits = Limits {
-        messages: 2,
-        bytes: 10,
+    const ROOM: Room<'_> = Room {
+        memory: Limits {
+            messages: 2,
+            bytes: 10,
+        },
+        disk: None,
     };
 
     #[derive(Default)]
@@ -196,7 +247,7 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.open(1);
         for number in [1, 2] {
-            let delivery = mailbox.deliver(1, message! { "n" => number }, LIMITS);
+            let delivery = mailbox.deliver(1, message! { "n" => number }, ROOM);
             assert_eq!(delivery, Delivery::Accepted);
         }
         assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => 1 })));
@@ -207,12 +258,12 @@ mod tests {
     #[test]
     fn replies_to_another_request_are_stale() {
         let mailbox = Mailbox::default();
-        assert_eq!(mailbox.deliver(0, Message::new(), LIMITS), Delivery::Stale);
+        assert_eq!(mailbox.deliver(0, Message::new(), ROOM), Delivery::Stale);
         mailbox.open(2);
-        assert_eq!(mailbox.deliver(1, Message::new(), LIMITS), Delivery::Stale);
+        assert_eq!(mailbox.deliver(1, Message::new(), ROOM), Delivery::Stale);
         mailbox.close();
-        assert_eq!(mailbox.deliver(2, Message::new(), LIMITS), Delivery::Stale);
-        assert_eq!(mailbox.deliver(0, Message::new(), LIMITS), Delivery::Stale);
+        assert_eq!(mailbox.deliver(2, Message::new(), ROOM), Delivery::Stale);
+        assert_eq!(mailbox.deliver(0, Message::new(), ROOM), Delivery::Stale);
     }
 
     #[test]
@@ -225,14 +276,14 @@ mod tests {
             Delivery::Overflowed,
             Delivery::Lost,
         ] {
-            assert_eq!(mailbox.deliver(1, Message::new(), LIMITS), expected);
+            assert_eq!(mailbox.deliver(1, Message::new(), ROOM), expected);
         }
         assert_eq!(look(&mailbox), Poll::Ready(Err(Overflow)));
 
         mailbox.open(2);
         let big = message! { "content" => b"0123456789" };
-        assert_eq!(mailbox.deliver(2, big.clone(), LIMITS), Delivery::Accepted);
-        assert_eq!(mailbox.deliver(2, big, LIMITS), Delivery::Overflowed);
+        assert_eq!(mailbox.deliver(2, big.clone(), ROOM), Delivery::Accepted);
+        assert_eq!(mailbox.deliver(2, big, ROOM), Delivery::Overflowed);
     }
 
     #[test]
@@ -240,9 +291,38 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.open(1);
         let big = message! { "content" => vec![0; 100] };
-        assert_eq!(mailbox.deliver(1, big.clone(), LIMITS), Delivery::Accepted);
+        assert_eq!(mailbox.deliver(1, big.clone(), ROOM), Delivery::Accepted);
         assert_eq!(look(&mailbox), Poll::Ready(Ok(big.clone())));
-        assert_eq!(mailbox.deliver(1, big, LIMITS), Delivery::Accepted);
+        assert_eq!(mailbox.deliver(1, big, ROOM), Delivery::Accepted);
+    }
+
+    #[test]
+    fn what_exceeds_the_memory_goes_to_disk_and_comes_back_in_order() {
+        let space = Arc::new(SpoolSpace::new(None, 1000, 1000));
+        let room = Room {
+            disk: Some(&space),
+            ..ROOM
+        };
+        let mailbox = Mailbox::default();
+        mailbox.open(1);
+        let mut next = 0;
+        for number in 0..20 {
+            let message = message! { "n" => number };
+            assert_eq!(mailbox.deliver(1, message, room), Delivery::Accepted);
+            if number % 3 == 0 {
+                assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => next })));
+                next += 1;
+            }
+        }
+        for number in next..20 {
+            assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => number })));
+        }
+        assert_eq!(look(&mailbox), Poll::Pending);
+
+        let big = message! { "content" => vec![0; 600] };
+        for expected in [Delivery::Accepted, Delivery::Accepted, Delivery::Overflowed] {
+            assert_eq!(mailbox.deliver(1, big.clone(), room), expected);
+        }
     }
 
     #[test]
@@ -252,8 +332,8 @@ mod tests {
         let waker = Waker::from(Arc::clone(&count));
         mailbox.open(1);
         assert!(mailbox.poll_next(&Context::from_waker(&waker)).is_pending());
-        mailbox.deliver(1, Message::new(), LIMITS);
-        mailbox.deliver(1, Message::new(), LIMITS);
+        mailbox.deliver(1, Message::new(), ROOM);
+        mailbox.deliver(1, Message::new(), ROOM);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 }

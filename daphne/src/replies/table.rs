@@ -8,7 +8,7 @@ use rand::Rng as _;
 use rand::distr::{Alphabetic, SampleString as _};
 
 use super::address;
-use super::mailbox::{Delivery, Limits, Mailbox};
+use super::mailbox::{Delivery, Mailbox, Room};
 
 /// A power of two, so that a connection's shard is a mask of its number.
 const SHARDS: usize = 64;
@@ -16,7 +16,7 @@ const SHARDS: usize = 64;
 /// One that receives replies.
 pub(crate) trait Addressee {
     fn mailbox(&self) -> &Mailbox;
-    fn limits(&self) -> Limits;
+    fn room(&self) -> Room<'_>;
 }
 
 /// The connections of a server by the number in their reply channels.
@@ -81,7 +81,7 @@ impl<T: Addressee> ReplyTable<T> {
         };
         let entry = self.shard(connection).get(&connection).cloned();
         entry.map_or(Delivery::Stale, |entry| {
-            entry.mailbox().deliver(request, message, entry.limits())
+            entry.mailbox().deliver(request, message, entry.room())
         })
     }
 
@@ -129,6 +129,7 @@ mod tests {
 
     use asgiref::message;
 
+    use super::super::mailbox::Limits;
     use super::*;
 
     #[derive(Debug)]
@@ -139,10 +140,13 @@ mod tests {
             &self.1
         }
 
-        fn limits(&self) -> Limits {
-            Limits {
-                messages: 10,
-                bytes: 100,
+        fn room(&self) -> Room<'_> {
+            Room {
+                memory: Limits {
+                    messages: 10,
+                    bytes: 100,
+                },
+                disk: None,
             }
         }
     }
