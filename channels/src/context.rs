@@ -197,6 +197,9 @@ impl Context {
     /// Accepts the WebSocket. A consumer of `websocket.connect` that neither accepts, nor closes,
     /// nor replies, nor calls [`answer_later`](Self::answer_later) accepts by returning without
     /// an error.
+    ///
+    /// To choose a subprotocol, [reply](Self::reply) with a
+    /// [`websocket::Reply`](asgiref::protocol::websocket::Reply) that accepts and names it.
     pub fn accept(&self) {
         self.reply(message! { "accept" => true });
     }

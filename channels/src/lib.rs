@@ -105,7 +105,7 @@ pub use channel::{BufferedChannel, BufferedGroup, Channel, Group};
 pub use consumer::{Blocking, BlockingArgs, Consumer, IntoOutcome, block_on, sync};
 pub use context::Context;
 pub use error::{ConsumerError, Error, Outcome, Result};
-pub use extract::{FromMessage, FromRef, Json, Params, ReplyChannel, State, Text};
+pub use extract::{Content, FromMessage, FromRef, Json, Params, ReplyChannel, State, Text};
 pub use layers::{ChannelLayers, DEFAULT_CHANNEL_LAYER};
 pub use middleware::{FromFn, Middleware, Next, from_fn};
 pub use params::RouteParams;

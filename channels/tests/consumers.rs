@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use asgiref::protocol::websocket;
 use asgiref::{ByteString, ChannelName, GroupName, InMemoryChannelLayer, Message, message};
 use channels::{
-    ChannelLayers, ConsumerError, Context, Error, ErrorReport, FromMessage, FromRef, Json,
+    ChannelLayers, ConsumerError, Content, Context, Error, ErrorReport, FromMessage, FromRef, Json,
     Middleware, Next, Outcome, Params, ReplyChannel, RouteParams, Router, State, Text, Worker,
     block_on, route, sync,
 };
@@ -135,6 +135,36 @@ async fn arguments_are_made_from_the_message() {
     }
     let sent = r#"{"x": 1}"#;
     assert_eq!(texts(&consume(receive(consumer), sent).await), [sent]);
+}
+
+#[tokio::test]
+async fn messages_of_the_protocols_and_of_ones_own_are_read_and_checked() {
+    #[derive(Deserialize)]
+    struct Own {
+        text: String,
+        order: u8,
+    }
+    async fn consumer(
+        receive: websocket::Receive,
+        frame: websocket::Frame,
+        Content(own): Content<Own>,
+        none: Option<asgiref::protocol::http::Request>,
+        cx: Context,
+    ) {
+        assert_eq!(receive.path, "/chat/");
+        assert_eq!(receive.frame, frame);
+        assert_eq!((&*own.text, own.order), ("hello", 1));
+        assert!(none.is_none());
+        cx.reply(websocket::Reply::frame(frame));
+    }
+    assert_eq!(texts(&consume(receive(consumer), "hello").await), ["hello"]);
+
+    async fn request(_: asgiref::protocol::http::Request) {}
+    let error = failure(receive(request), "x").await;
+    assert!(
+        error.starts_with("cannot make the argument `http::Request` from the message: message has"),
+        "{error}"
+    );
 }
 
 #[tokio::test]

@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -9,7 +10,10 @@ use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::{InMemoryChannelLayer, message};
+use asgiref::{
+    ChannelLayer, ChannelName, ChannelPattern, Groups, InMemoryChannelLayer, Message, message,
+};
+use async_trait::async_trait;
 use axum::routing::get;
 use channels::management::{
     RunserverOptions, RunworkerOptions, ServerAddress, execute, runserver, runworker,
@@ -21,8 +25,10 @@ use support::layer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::sync::oneshot;
+use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
+use tokio_util::sync::CancellationToken;
 
 /// Far beyond anything these tests wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -222,6 +228,76 @@ async fn runworker_refuses_a_layer_of_this_process() {
     assert!(matches!(error, Error::UnknownAlias { .. }), "{error}");
 }
 
+/// A layer of this process that says it reaches others.
+#[derive(Debug)]
+struct FarReaching(InMemoryChannelLayer);
+
+impl fmt::Display for FarReaching {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("FarReaching")
+    }
+}
+
+#[async_trait]
+impl ChannelLayer for FarReaching {
+    async fn send(&self, channel: &ChannelName, message: Message) -> asgiref::Result<()> {
+        self.0.send(channel, message).await
+    }
+
+    async fn receive(&self, channels: &[ChannelName]) -> asgiref::Result<(ChannelName, Message)> {
+        self.0.receive(channels).await
+    }
+
+    async fn try_receive(
+        &self,
+        channels: &[ChannelName],
+    ) -> asgiref::Result<Option<(ChannelName, Message)>> {
+        self.0.try_receive(channels).await
+    }
+
+    async fn new_channel(&self, pattern: &ChannelPattern) -> asgiref::Result<ChannelName> {
+        self.0.new_channel(pattern).await
+    }
+
+    fn as_groups(&self) -> Option<&dyn Groups> {
+        self.0.as_groups()
+    }
+}
+
+#[tokio::test]
+async fn server_and_workers_can_run_apart() {
+    let layer = Arc::new(FarReaching(InMemoryChannelLayer::new()));
+    let application = application().with_layer("default", layer);
+    let stop = CancellationToken::new();
+    let (listening, addresses) = oneshot::channel();
+    let options = options()
+        .workers(false)
+        .on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let mut running = JoinSet::new();
+    running.spawn({
+        let (application, stop) = (application.clone(), stop.clone());
+        async move { runserver(&application, options, stop.cancelled()).await }
+    });
+    let pages = RunworkerOptions::new().only_channels(["http.request"]);
+    let rest = RunworkerOptions::new()
+        .exclude_channels(["http.*"])
+        .concurrency(Some(1));
+    for options in [pages, rest] {
+        let (application, stop) = (application.clone(), stop.clone());
+        running.spawn(async move { runworker(&application, options, stop.cancelled()).await });
+    }
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+    assert!(fetch(address, "/").await.ends_with("Hello world!"));
+    match connect(address, "/nowhere/").await {
+        Err(WebSocketError::Http(response)) => assert_eq!(response.status(), 403),
+        other => panic!("{other:?}"),
+    }
+    stop.cancel();
+    while let Some(ended) = timeout(LONG, running.join_next()).await.expect("the end") {
+        ended.unwrap().unwrap();
+    }
+}
+
 #[test]
 fn an_application_opens_the_layers_of_its_settings() {
     let settings = |text: &str| asgiref::config::ChannelLayers::from_toml(text).unwrap();
@@ -412,6 +488,28 @@ fn wrong_usage_ends_with_status_2_and_the_reason() {
         assert_eq!(status, Some(2), "{arguments}: {errors}");
         assert!(errors.contains(reason), "{arguments}: {errors}");
     }
+}
+
+#[test]
+fn settings_are_read_from_a_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("site.toml");
+    let run = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let arguments = format!("runserver 127.0.0.1:0 --settings {}", file.display());
+        Site::start(&arguments)
+    };
+    let mut site = run("[channel_layers]\ndefault = 'memory:?capacity=50'");
+    site.address();
+    site.signal(Signal::TERM);
+    assert_eq!(site.end().0, Some(0));
+
+    let (status, errors) = run("[channel_layers.default]\nbackend = 'memory'\ncapacty = 5").end();
+    assert_eq!(status, Some(2), "{errors}");
+    assert!(errors.contains("capacty"), "{errors}");
+    let (status, errors) = run("no TOML").end();
+    assert_eq!(status, Some(2), "{errors}");
+    assert!(errors.contains("line 1"), "{errors}");
 }
 
 #[test]

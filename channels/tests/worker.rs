@@ -515,6 +515,33 @@ async fn a_request_whose_consumer_fails_gets_an_error_status() {
 }
 
 #[tokio::test]
+async fn a_client_whose_message_has_no_route_is_refused() {
+    async fn nothing() {}
+    let router = Router::new().route(
+        route(
+            ["http.request", "websocket.connect", "websocket.receive"],
+            nothing,
+        )
+        .path("/other/"),
+    );
+    let layer = layer();
+    let worker = worker(&layer, router);
+    for (channel, status) in [("http.request", 404), ("websocket.receive", 0)] {
+        send(&*layer, channel, frame("x")).await;
+        worker.run_once().await.unwrap();
+        let expected = if status == 0 { vec![] } else { vec![status] };
+        assert_eq!(statuses(&replies(&*layer).await), expected);
+    }
+    send(&*layer, "websocket.connect", frame("x")).await;
+    worker.run_once().await.unwrap();
+    assert_eq!(replies(&*layer).await, [message! { "accept" => false }]);
+    // And one with nobody to tell.
+    send(&*layer, "http.request", Message::new()).await;
+    worker.run_once().await.unwrap();
+    assert_eq!(worker.statistics().unroutable, 4);
+}
+
+#[tokio::test]
 async fn a_response_that_was_begun_is_broken_off() {
     async fn consumer(cx: Context) -> Outcome {
         let mut response = http::Response::new(200, "begin");

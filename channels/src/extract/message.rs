@@ -21,6 +21,27 @@ pub struct Text(pub ByteString);
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
+/// The whole message, read as a struct: for the messages an application sends itself.
+///
+/// ```
+/// use channels::{ChannelLayers, Content, Message, Outcome};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Serialize, Deserialize)]
+/// struct ChatMessage { room: String, message: String }
+///
+/// async fn msg_consumer(Content(chat): Content<ChatMessage>) {
+///     println!("{}: {}", chat.room, chat.message);
+/// }
+///
+/// async fn say(layers: &ChannelLayers, chat: &ChatMessage) -> channels::Result<()> {
+///     layers.channel("chat-messages")?.send(Message::from_serialize(chat)?).await
+/// }
+/// # let _: channels::Route = channels::route("chat-messages", msg_consumer);
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Content<T>(pub T);
+
 macro_rules! always_there {
     ($($argument:ty: $from:expr;)*) => {$(
         impl<S: Sync> FromMessage<S> for $argument {
@@ -67,6 +88,17 @@ impl<S: Sync, T: DeserializeOwned> FromMessage<S> for Json<T> {
         match serde_json::from_str(text(cx, "Json")?) {
             Ok(value) => Ok(Self(value)),
             Err(error) => Err(invalid("Json", error)),
+        }
+    }
+}
+
+impl<S: Sync, T: DeserializeOwned> FromMessage<S> for Content<T> {
+    type Rejection = ConsumerError;
+
+    async fn from_message(cx: &Context, _state: &S) -> Result<Self, ConsumerError> {
+        match cx.message().deserialize() {
+            Ok(value) => Ok(Self(value)),
+            Err(error) => Err(invalid("Content", error)),
         }
     }
 }

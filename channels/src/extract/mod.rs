@@ -2,6 +2,7 @@
 
 mod message;
 mod params;
+mod protocol;
 mod state;
 
 use std::convert::Infallible;
@@ -10,7 +11,7 @@ use std::future::Future;
 use crate::context::Context;
 use crate::error::ConsumerError;
 
-pub use message::{Json, ReplyChannel, Text};
+pub use message::{Content, Json, ReplyChannel, Text};
 pub use params::Params;
 pub use state::{FromRef, State};
 
@@ -29,9 +30,20 @@ pub use state::{FromRef, State};
 /// | [`RouteParams`](crate::RouteParams) | what the route captured, by name |
 /// | [`Text`] | the text of a WebSocket frame |
 /// | [`Json<T>`](Json) | the same, from JSON |
+/// | [`Content<T>`](Content) | the message as a `T`, for channels of the application's own |
+/// | [`websocket::Connect`], [`websocket::Receive`], [`websocket::Frame`], [`websocket::Disconnect`] | the messages of WebSockets, checked |
+/// | [`http::Request`], [`http::Disconnect`] | the messages of HTTP, checked |
+/// | [`::http::Request<Body>`](crate::http::Body) | an HTTP request with its body |
 /// | [`State<T>`](State) | what was given to [`Router::with_state`](crate::Router::with_state) |
 /// | [`ChannelLayers`](crate::ChannelLayers) | the program's channel layers |
 /// | `Option<T>` | another argument if it can be made |
+///
+/// [`websocket::Connect`]: asgiref::protocol::websocket::Connect
+/// [`websocket::Receive`]: asgiref::protocol::websocket::Receive
+/// [`websocket::Frame`]: asgiref::protocol::websocket::Frame
+/// [`websocket::Disconnect`]: asgiref::protocol::websocket::Disconnect
+/// [`http::Request`]: asgiref::protocol::http::Request
+/// [`http::Disconnect`]: asgiref::protocol::http::Disconnect
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot be an argument of a consumer",
     label = "does not implement `FromMessage<{S}>`",

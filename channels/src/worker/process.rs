@@ -10,7 +10,7 @@ use futures_util::FutureExt as _;
 
 use crate::context::{Answer, Context, RETRIES_KEY, Remains, retries};
 use crate::error::{ConsumerError, Error, Outcome};
-use crate::pending::Held;
+use crate::pending::{Held, Pending};
 use crate::routing::Endpoint;
 use crate::worker::Shared;
 use crate::worker::report::{Causes, ErrorReport};
@@ -42,11 +42,7 @@ async fn route(shared: &Shared, channel: ChannelName, message: Message) -> Optio
         shared.origin.streams.disconnected(&message).await;
     }
     let Some(matched) = shared.table.find(&channel, &message) else {
-        shared.counters.unroutable.add(1);
-        tracing::error!(
-            channel = channel.as_str(),
-            "no route takes this message; check the routing"
-        );
+        refuse(shared, &channel, &message).await;
         return None;
     };
     tracing::debug!(
@@ -73,13 +69,45 @@ async fn route(shared: &Shared, channel: ChannelName, message: Message) -> Optio
         Ok(()) => call.succeeded(),
         Err(error) => call.failed(&error),
     };
-    let layer = &*shared.origin.layer;
-    let dropped = remains
-        .pending
-        .flush(layer, shared.settings.send_timeout)
-        .await;
-    shared.counters.dropped_sends.add(dropped);
+    send_held(shared, remains.pending).await;
     later
+}
+
+/// Says that there is no route for a message, to a client that waits for an answer as well.
+async fn refuse(shared: &Shared, channel: &ChannelName, message: &Message) {
+    shared.counters.unroutable.add(1);
+    tracing::error!(
+        channel = channel.as_str(),
+        "no route takes this message; check the routing"
+    );
+    let answer = if *channel == http::REQUEST {
+        plain_response(404, "Not Found")
+    } else if *channel == websocket::CONNECT {
+        websocket::Reply::reject().into()
+    } else {
+        return;
+    };
+    if let Ok(Some(reply_channel)) = message.opt_channel("reply_channel") {
+        let mut pending = Pending::default();
+        pending.push(Held {
+            target: reply_channel.into(),
+            message: answer,
+            layer: None,
+        });
+        send_held(shared, pending).await;
+    }
+}
+
+async fn send_held(shared: &Shared, pending: Pending) {
+    let limit = shared.settings.send_timeout;
+    let dropped = pending.flush(&*shared.origin.layer, limit).await;
+    shared.counters.dropped_sends.add(dropped);
+}
+
+fn plain_response(status: u16, reason: &'static str) -> Message {
+    let mut response = http::Response::new(status, reason);
+    response.headers.push("content-type", "text/plain");
+    response.into()
 }
 
 /// Calls the consumer; a panic becomes an error.
@@ -199,11 +227,7 @@ impl Ended<'_> {
         }
         if self.is_on(&http::REQUEST) {
             match answer {
-                Answer::None => {
-                    let mut response = http::Response::new(status, reason);
-                    response.headers.push("content-type", "text/plain");
-                    self.answer(response.into());
-                }
+                Answer::None => self.answer(plain_response(status, reason)),
                 Answer::Begun => self.answer(http::Response::aborted().into()),
                 Answer::Complete | Answer::Elsewhere => {}
             }
