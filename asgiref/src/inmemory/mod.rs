@@ -100,13 +100,15 @@ impl ChannelLayer for InMemoryChannelLayer {
         check_receivable(channels)?;
         // A reader of a channel that is never empty lets other tasks of its thread run.
         consume_budget().await;
-        if let Some(received) = self.shared.try_receive(channels) {
+        let mut moment = self.shared.moment();
+        if let Some(received) = self.shared.try_receive(channels, &moment) {
             return Ok(received);
         }
         loop {
-            if let Some(received) = self.shared.wait_and_receive(channels).await {
+            if let Some(received) = self.shared.wait_and_receive(channels, moment).await {
                 return Ok(received);
             }
+            moment = self.shared.moment();
         }
     }
 
@@ -115,7 +117,7 @@ impl ChannelLayer for InMemoryChannelLayer {
         channels: &[ChannelName],
     ) -> Result<Option<(ChannelName, Message)>> {
         check_receivable(channels)?;
-        Ok(self.shared.try_receive(channels))
+        Ok(self.shared.try_receive(channels, &self.shared.moment()))
     }
 
     async fn new_channel(&self, pattern: &ChannelPattern) -> Result<ChannelName> {

@@ -17,6 +17,7 @@ use super::waiter::{Line, Waiter};
 pub(super) type Received = (ChannelName, Message);
 
 /// When an operation happens and what is over by then.
+#[derive(Clone, Copy)]
 pub(super) struct Moment {
     pub(super) now: Instant,
     /// Seconds since the layer was made.

@@ -99,8 +99,11 @@ impl Shared {
     }
 
     /// A message from any of `channels` if there is one.
-    pub(super) fn try_receive(&self, channels: &[ChannelName]) -> Option<Received> {
-        let moment = self.moment();
+    pub(super) fn try_receive(
+        &self,
+        channels: &[ChannelName],
+        moment: &Moment,
+    ) -> Option<Received> {
         let mut expired = Vec::new();
         let received = from_random_start(channels).find_map(|channel| {
             let name = channel.non_local();
@@ -108,7 +111,7 @@ impl Shared {
                 .lock(name)
                 .queues
                 .get(name)?
-                .pop(&moment, &mut expired)
+                .pop(moment, &mut expired)
         });
         self.groups.evict(&expired, moment.expiry);
         received
@@ -119,9 +122,10 @@ impl Shared {
     pub(super) async fn wait_and_receive(
         self: &Arc<Self>,
         channels: &[ChannelName],
+        moment: Moment,
     ) -> Option<Received> {
         let mut registration = Registration::new(channels.len()).await;
-        if let Some(received) = self.receive_or_register(channels, &mut registration) {
+        if let Some(received) = self.receive_or_register(channels, &moment, &mut registration) {
             return Some(received);
         }
         let number = registration.claimed().await;
@@ -135,15 +139,15 @@ impl Shared {
     fn receive_or_register(
         self: &Arc<Self>,
         channels: &[ChannelName],
+        moment: &Moment,
         registration: &mut Registration,
     ) -> Option<Received> {
-        let moment = self.moment();
         let mut expired = Vec::new();
         let received = from_random_start(channels).find_map(|channel| {
-            registration.pop_or_join(self.queue(channel, &moment), &moment, &mut expired)
+            registration.pop_or_join(self.queue(channel, moment), moment, &mut expired)
         });
         self.groups.evict(&expired, moment.expiry);
-        self.sweeper.ensure_running(self, &moment);
+        self.sweeper.ensure_running(self, moment);
         received
     }
 

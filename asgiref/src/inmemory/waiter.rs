@@ -133,13 +133,15 @@ impl Registration {
     /// Takes the message out of the queue that claimed this call; nothing if another call, that
     /// did not wait, was faster.
     pub(super) fn pop_claimed(
-        self,
+        mut self,
         number: usize,
         moment: &Moment,
         expired: &mut Vec<Pending>,
     ) -> Option<Received> {
         let received = self.places[number].0.pop(moment, expired)?;
         *lock(&self.waiter.state) = State::Left;
+        // The place in that line went with the claim.
+        self.places.swap_remove(number);
         Some(received)
     }
 }
