@@ -145,6 +145,23 @@ async fn a_rejected_websocket_has_its_lines() {
 }
 
 #[tokio::test]
+async fn a_client_behind_a_proxy_is_logged_with_its_own_address() {
+    let log = Log::new();
+    let server = TestServer::configured(|builder| log.attach(builder).proxy_headers(true)).await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send(
+            "GET / HTTP/1.1\r\nHost: a\r\nX-Forwarded-For: 1.2.3.4\r\nX-Forwarded-Port: 9\r\n\r\n",
+        )
+        .await;
+    let request = app.request().await;
+    app.reply(&request, message! { "status" => 200 }).await;
+    client.response().await;
+    assert!(lines(&log, 1).await[0].starts_with("1.2.3.4:9 \"GET /\""));
+}
+
+#[tokio::test]
 async fn a_target_cannot_forge_a_line() {
     let log = Log::new();
     let server = TestServer::configured(|builder| log.attach(builder)).await;

@@ -148,6 +148,31 @@ async fn curl_uploads_and_downloads_slowly() {
     assert_eq!(down, vec![b'd'; 400_000]);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn curl_downloads_a_stream() {
+    let server = TestServer::start().await;
+    let _app = server.app().serve(|app, request| async move {
+        app.reply(
+            &request,
+            message! { "status" => 200, "more_content" => true },
+        )
+        .await;
+        for part in pattern(LARGE).chunks(100_000) {
+            let part = message! { "content" => part, "more_content" => true };
+            app.reply(&request, part).await;
+        }
+        app.reply(&request, message! { "content" => b"" }).await;
+    });
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("download");
+    let file = path.to_str().unwrap();
+    succeed(curl().args(["--output", file, &server.url("/")])).await;
+    assert!(
+        fs::read(&path).unwrap() == pattern(LARGE),
+        "the download is changed"
+    );
+}
+
 #[tokio::test]
 async fn curl_that_gives_up_is_reported() {
     let server = TestServer::start().await;

@@ -160,6 +160,31 @@ async fn requests_cut_off_are_reported() {
 }
 
 #[tokio::test]
+async fn a_pipelined_request_is_not_begun_after_the_stop() {
+    let mut server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send(format!("{GET}{}", GET.replace("work", "more")))
+        .await;
+    let request = app.request().await;
+    assert_eq!(request.text("path").unwrap(), "/work");
+    server.begin_stop();
+    support::until("the server to stop listening", || {
+        std::net::TcpStream::connect(server.addr()).is_err()
+    })
+    .await;
+    app.reply(&request, message! { "status" => 200 }).await;
+    assert_eq!(
+        client.response().await.head.header("connection"),
+        Some("close")
+    );
+    client.expect_end().await;
+    server.stopped().await.unwrap();
+    assert!(app.pending().await.is_empty());
+}
+
+#[tokio::test]
 async fn a_busy_client_cannot_put_the_stop_off() {
     let mut server = TestServer::configured(|builder| builder.shutdown_timeout(20 * SHORT)).await;
     let _app = server.app().serve(|app, request| async move {

@@ -60,6 +60,28 @@ async fn pipelined_requests_are_answered_in_their_order() {
 }
 
 #[tokio::test]
+async fn a_pipelined_request_after_a_body_is_not_taken_for_part_of_it() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send(format!(
+            "POST /a HTTP/1.1\r\nHost: a.example\r\nContent-Length: 3\r\n\r\nabc\
+             POST /b HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n\
+             2\r\nde\r\n0\r\n\r\n{}",
+            get("/c")
+        ))
+        .await;
+    for (path, body) in [("/a", &b"abc"[..]), ("/b", b"de"), ("/c", b"")] {
+        let request = app.request().await;
+        assert_eq!(request.text("path").unwrap(), path);
+        assert_eq!(app.upload(&request).await.content, body);
+        echo_path(app.clone(), request).await;
+        assert_eq!(client.response().await.body, path.as_bytes());
+    }
+}
+
+#[tokio::test]
 async fn requests_in_single_bytes_are_understood() {
     let server = TestServer::start().await;
     let _app = server.app().serve(echo_path);

@@ -4,8 +4,9 @@ use asgiref::protocol::http::Disconnect;
 use asgiref::{LayerConfig, Message, message};
 use daphne::DisconnectMessages;
 
-use crate::get;
+use crate::support::app::App;
 use crate::support::server::{SHORT, TestServer};
+use crate::{get, post};
 
 /// Checks that `gone` is about `request`.
 fn assert_is_about(gone: &Message, request: &Message) {
@@ -62,6 +63,37 @@ async fn a_client_gone_mid_response_is_reported() {
         }
     }
     server.expect_serving().await;
+}
+
+#[tokio::test]
+async fn a_client_gone_with_more_requests_in_the_pipeline_is_reported_when_it_is_written_to() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(format!("{}{}", get("/1"), get("/2"))).await;
+    let first = app.request().await;
+    client.abort();
+    let start = message! { "status" => 200, "more_content" => true };
+    app.reply(&first, start).await;
+    let gone = tokio::select! {
+        gone = app.next("http.disconnect") => gone,
+        () = stream(&app, &first) => unreachable!("it never ends"),
+    };
+    assert_is_about(&gone, &first);
+    server.expect_serving().await;
+    assert!(
+        app.pending().await.is_empty(),
+        "the second request was served"
+    );
+}
+
+/// Goes on with a response, for ever.
+async fn stream(app: &App, request: &Message) {
+    loop {
+        let part = message! { "content" => b"more", "more_content" => true };
+        app.reply(request, part).await;
+        tokio::time::sleep(SHORT / 50).await;
+    }
 }
 
 #[tokio::test]
@@ -139,4 +171,17 @@ async fn a_client_that_reads_nothing_is_given_up_and_the_others_are_served() {
     flooding.await.unwrap();
     server.expect_serving().await;
     assert!(client.rest().await.len() < 200 * 512 * 1024);
+}
+
+#[tokio::test]
+async fn a_client_gone_mid_upload_without_an_answer_is_reported() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(post("/p", &["Content-Length: 2000000"])).await;
+    client.send(vec![b'x'; 1_000_000]).await;
+    let request = app.request().await;
+    drop(client);
+    assert!(app.upload(&request).await.closed);
+    assert_is_about(&app.next("http.disconnect").await, &request);
 }

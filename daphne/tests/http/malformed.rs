@@ -7,6 +7,115 @@ use crate::support::app::App;
 use crate::support::client::Client;
 use crate::support::server::TestServer;
 
+/// Requests as bytes, and the statuses allowed in the answer.
+const REFUSED: &[(&[u8], &[u16])] = &[
+    // The request line.
+    (b"GARBAGE\r\n\r\n", &[400]),
+    (b"GET /\r\n\r\n", &[400]),
+    (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1 extra\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET / HTTP/3.0\r\nHost: a\r\n\r\n", &[400, 505]),
+    (b"GET / HTTP/1.7\r\nHost: a\r\n\r\n", &[400, 505]),
+    (b"GET / HTTP/0.9\r\nHost: a\r\n\r\n", &[400, 505]),
+    (b"GET / http/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET / FTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GE T / HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"G\xc3\x89T / HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"G(T / HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 TLS hello\r\n\r\n", &[400]),
+    (b"\x00\x00\x00\x00\r\n\r\n", &[400]),
+    (b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET /\x00 HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET /\x7f HTTP/1.1\r\nHost: a\r\n\r\n", &[400]),
+    (b"GET relative HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 405]),
+    (b"CONNECT a.example:443 HTTP/1.1\r\nHost: a\r\n\r\n", &[400, 405, 501]),
+    // Header lines.
+    (b"GET / HTTP/1.1\r\nHost: a\r\nfoo\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\n: no name\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX-Blank : v\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX Y: v\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX(Y): v\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX\xe9: v\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX-Folded: v\r\n  w\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\n Host: a\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\0w\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\rw\r\n\r\n", &[400]),
+    // Bytes some parsers take for the end of a line or for a blank.
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x0bContent-Length: 5\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x0cContent-Length: 5\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x1cContent-Length: 5\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x1dContent-Length: 5\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x1eContent-Length: 5\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a\r\nX: v\x7fw\r\n\r\n", &[400]),
+    // The length of the body.
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: abc\r\n\r\n", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 0x3\r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3 3\r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: \r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 99999999999999999999\r\n\r\n", &[400, 413]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\nContent-Length: 3\r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2, 3\r\n\r\nabc", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n0\r\n\r\n", &[400]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\nabc", &[400, 501]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked, gzip\r\n\r\nabc", &[400, 501]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: xchunked\r\n\r\nabc", &[400, 501]),
+    (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: identity\r\n\r\nabc", &[400, 501]),
+    (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", &[400]),
+    // The host.
+    (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\n\r\n", &[400]),
+    (b"GET / HTTP/1.1\r\nHost: a b\r\n\r\n", &[400]),
+];
+
+#[tokio::test]
+async fn malformed_requests_are_refused_and_the_server_goes_on() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut failures = Vec::new();
+    for (request, statuses) in REFUSED {
+        let mut client = server.connect().await;
+        client.send(request).await;
+        let outcome = tokio::select! {
+            head = client.head() => {
+                let ends = head.header("connection") == Some("close");
+                if statuses.contains(&head.status) && ends {
+                    continue;
+                }
+                format!("{} {:?}", head.status, head.header("connection"))
+            }
+            message = app.request() => format!("the message {message}"),
+        };
+        failures.push(format!("{}\n    led to {outcome}", request.escape_ascii()));
+    }
+    server.expect_serving().await;
+    assert!(failures.is_empty(), "{}", failures.join("\n"));
+}
+
+#[tokio::test]
+async fn nothing_after_a_malformed_request_is_served() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    for (request, _) in REFUSED {
+        let mut client = server.connect().await;
+        let mut bytes = request.to_vec();
+        bytes.extend(get("/smuggled").bytes());
+        let _ = client.try_send(bytes).await;
+        let rest = client.rest().await;
+        assert_eq!(
+            rest.windows(5).filter(|window| window == b"HTTP/").count(),
+            1,
+            "{} was answered with {}",
+            request.escape_ascii(),
+            rest.escape_ascii()
+        );
+    }
+    server.expect_serving().await;
+    assert!(app.pending().await.is_empty());
+}
+
 #[tokio::test]
 async fn malformed_chunks_are_refused() {
     let server = TestServer::start().await;
@@ -46,6 +155,43 @@ async fn fail_upload(app: &App) {
         app.upload(&request).await.closed,
         "a malformed body was taken for a whole one"
     );
+}
+
+#[tokio::test]
+async fn heads_beyond_the_limits_are_refused() {
+    let server =
+        TestServer::configured(|builder| builder.max_header_size(16 * 1024).max_headers(100)).await;
+    let app = server.app();
+    let many: String = (0..101)
+        .map(|number| format!("X-{number}: 1\r\n"))
+        .collect();
+    for (what, request, statuses) in [
+        (
+            "line",
+            get(&format!("/{}", "a".repeat(20_000))),
+            [414, 431, 400],
+        ),
+        (
+            "header",
+            format!(
+                "GET / HTTP/1.1\r\nHost: a\r\nX: {}\r\n\r\n",
+                "b".repeat(20_000)
+            ),
+            [431, 431, 400],
+        ),
+        (
+            "number of headers",
+            format!("GET / HTTP/1.1\r\nHost: a\r\n{many}\r\n"),
+            [431, 431, 400],
+        ),
+    ] {
+        let mut client = server.connect().await;
+        let _ = client.try_send(request).await;
+        let head = client.head().await;
+        assert!(statuses.contains(&head.status), "{what}: {head:?}");
+    }
+    server.expect_serving().await;
+    assert!(app.pending().await.is_empty());
 }
 
 #[tokio::test]

@@ -141,6 +141,31 @@ async fn a_failing_layer_is_answered_with_an_error_that_tells_nothing() {
 }
 
 #[tokio::test]
+async fn a_layer_that_fails_mid_upload_ends_the_upload() {
+    let layer = Arc::new(FaultyLayer::new(LayerConfig::new()));
+    let server = TestServer::on(Arc::clone(&layer) as _, |builder| {
+        builder.body_read_timeout(SHORT)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(post("/p", &["Content-Length: 4000000"])).await;
+    client.send(vec![b'x'; 1_500_000]).await;
+    app.request().await;
+    layer.set(Fault::Broken);
+    let _ = client.try_send(vec![b'x'; 1_500_000]).await;
+    // The client is not left waiting: an error or the end of the connection.
+    let seen = client.rest().await;
+    assert!(
+        seen.is_empty() || seen.starts_with(b"HTTP/1.1 5") || seen.starts_with(b"HTTP/1.1 408"),
+        "{}",
+        seen.escape_ascii()
+    );
+    layer.set(Fault::None);
+    server.expect_serving().await;
+}
+
+#[tokio::test]
 async fn error_pages_name_their_status() {
     let config = LayerConfig::new()
         .channel_capacity("http.request", 0)

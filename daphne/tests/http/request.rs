@@ -171,3 +171,19 @@ async fn methods_are_passed_on_as_they_are() {
         assert_eq!(message.get("method"), Some(&Value::from(method)));
     }
 }
+
+#[tokio::test]
+async fn a_path_that_is_not_ascii_is_refused_and_the_connection_goes_on() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send("GET /caf\u{e9} HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
+    assert_eq!(client.response().await.head.status, 400);
+    client
+        .send("GET /caf%C3%A9 HTTP/1.1\r\nHost: a.example\r\n\r\n")
+        .await;
+    let request = app.request().await;
+    assert_eq!(request.text("path").unwrap(), "/caf\u{e9}");
+}

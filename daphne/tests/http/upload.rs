@@ -145,6 +145,30 @@ async fn a_client_gone_mid_upload_is_reported_on_the_body_channel() {
 }
 
 #[tokio::test]
+async fn a_malformed_chunk_ends_the_upload_as_a_client_that_left() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send(post("/p", &["Transfer-Encoding: chunked"]))
+        .await;
+    let start = pattern(2 * CHUNK_SIZE);
+    client.send(format!("{:x}\r\n", start.len())).await;
+    client.send(&start).await;
+    client.send("\r\n").await;
+    let request = app.request().await;
+    let _ = client.try_send("zz\r\nnot a chunk\r\n").await;
+    assert!(app.upload(&request).await.closed);
+    let rest = client.rest().await;
+    assert!(
+        rest.is_empty() || rest.starts_with(b"HTTP/1.1 400 "),
+        "{}",
+        rest.escape_ascii()
+    );
+    server.expect_serving().await;
+}
+
+#[tokio::test]
 async fn a_slow_application_slows_the_client_down() {
     let config = LayerConfig::new()
         .channel_capacity("http.request.body?*", 2)

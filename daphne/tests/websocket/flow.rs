@@ -36,7 +36,7 @@ async fn a_client_that_reads_nothing_is_given_up_and_the_others_are_served() {
 async fn a_client_that_reads_slowly_gets_everything() {
     let server = TestServer::start().await;
     let mut socket = Socket::open(&server).await;
-    socket.client.limit_receive_buffer(4_096);
+    socket.client.limit_receive_buffer(32_768);
     let app = socket.app.clone();
     let connect = socket.connect.clone();
     let sending = tokio::spawn(async move {

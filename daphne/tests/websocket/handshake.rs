@@ -214,6 +214,38 @@ async fn a_failing_layer_is_answered_with_an_error_that_tells_nothing() {
 }
 
 #[tokio::test]
+async fn frames_sent_with_the_handshake_are_kept() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    let mut bytes = handshake("/", &[]).into_bytes();
+    bytes.extend(Frame::text("one").masked());
+    bytes.extend(Frame::part(0x1, b"tw", false).masked());
+    client.send(bytes).await;
+    let connect = app.next("websocket.connect").await;
+    client.send(Frame::part(0x0, b"o", true).masked()).await;
+    client.send(Frame::binary(*b"three").masked()).await;
+    app.reply(&connect, message! { "accept" => true }).await;
+    assert_eq!(client.head().await.status, 101);
+    for (order, key, content) in [
+        (1, "text", "one"),
+        (2, "text", "two"),
+        (3, "bytes", "three"),
+    ] {
+        let message = app.next("websocket.receive").await;
+        assert_eq!(message.int("order").unwrap(), order);
+        let value = message
+            .get(key)
+            .unwrap_or_else(|| panic!("no {key} in {message}"));
+        let seen = match key {
+            "text" => value.as_text().unwrap().as_bytes().clone(),
+            _ => value.as_bytes().unwrap().clone(),
+        };
+        assert_eq!(seen, content);
+    }
+}
+
+#[tokio::test]
 async fn a_client_gone_before_acceptance_is_reported() {
     let server = TestServer::start().await;
     let app = server.app();

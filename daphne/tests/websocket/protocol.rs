@@ -7,13 +7,16 @@ use crate::support::websocket::Socket;
 /// Sends `bytes`, which must end the connection with `code`; the disconnect message says 1006
 /// because the client sent no close frame, or the code that was sent.
 async fn expect_failure(server: &TestServer, what: &str, bytes: Vec<u8>, code: u16) {
-    let mut socket = Socket::open(server).await;
-    let _ = socket.client.try_send(bytes).await;
-    let frame = socket.client.frame().await;
+    let Socket {
+        mut client, app, ..
+    } = Socket::open(server).await;
+    let _ = client.try_send(bytes).await;
+    let frame = client.frame().await;
     assert_eq!(frame.opcode(), CLOSE, "{what}: {frame:?}");
     assert_eq!(frame.close_code(), code, "{what}");
-    socket.client.expect_end().await;
-    let gone = socket.disconnect().await;
+    client.expect_end().await;
+    drop(client);
+    let gone = app.next("websocket.disconnect").await;
     let seen = gone.int("code").unwrap();
     assert!(seen == i64::from(code) || seen == 1006, "{what}: {seen}");
     assert_eq!(
