@@ -9,7 +9,7 @@ use crate::map::Map;
 use crate::message::Message;
 use crate::value::Value;
 
-use super::{MAX_DEPTH, MAX_VALUES};
+use super::MAX_VALUES;
 
 /// Room taken for a list or map before its items are there, in items: what messages usually hold.
 const MAX_RESERVED: usize = 64;
@@ -108,9 +108,9 @@ impl Decoder {
             Head::Value(value) => Ok(value),
             Head::Text(length) => self.text(length).map(Value::Text),
             Head::Bytes(length) => self.take(length).map(Value::Bytes),
-            Head::List(_) | Head::Map(_) if depth >= MAX_DEPTH => {
-                let reason =
-                    format_args!("lists and maps are nested deeper than {MAX_DEPTH} levels");
+            Head::List(_) | Head::Map(_) if depth >= Value::MAX_DEPTH => {
+                let limit = Value::MAX_DEPTH;
+                let reason = format_args!("lists and maps are nested deeper than {limit} levels");
                 Err(error(from, reason))
             }
             Head::List(items) => self.list(items, depth + 1).map(Value::List),

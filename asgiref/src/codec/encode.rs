@@ -12,7 +12,7 @@ use crate::message::Message;
 use crate::name::ChannelName;
 use crate::value::Value;
 
-use super::{CHANNEL_KEY, MAX_DEPTH, MAX_VALUES};
+use super::{CHANNEL_KEY, MAX_VALUES};
 
 /// The size `message` will have in bytes, `channel`'s name included if there is one to be sent
 /// along.
@@ -97,7 +97,7 @@ fn write_entries(bytes: &mut ByteBuf, map: &Map) -> Written {
 enum Unsendable {
     #[error("the key is reserved for channel layers")]
     Reserved,
-    #[error("lists and maps are nested deeper than {MAX_DEPTH} levels")]
+    #[error("lists and maps are nested deeper than {} levels", Value::MAX_DEPTH)]
     TooDeep,
     #[error("the message holds more than {MAX_VALUES} values up to here")]
     TooMany,
@@ -141,7 +141,7 @@ impl Values {
 }
 
 const fn deeper(depth: usize) -> Result<usize, Unsendable> {
-    if depth >= MAX_DEPTH {
+    if depth >= Value::MAX_DEPTH {
         return Err(Unsendable::TooDeep);
     }
     Ok(depth + 1)

@@ -28,7 +28,7 @@
 //! text that is not UTF-8, a top level that is not a map, and bytes after its end.
 //!
 //! Bytes from outside are not trusted: their size, the number of values in them
-//! ([`MAX_VALUES`]) and the depth of their nesting ([`MAX_DEPTH`]) are limited, and memory is
+//! ([`MAX_VALUES`]) and the depth of their nesting ([`Value::MAX_DEPTH`]) are limited, and memory is
 //! taken for what is there, not for what a length announces. The same limits hold for writing, so
 //! that nothing is sent that cannot be read.
 //!
@@ -50,12 +50,9 @@ use crate::value::Value;
 /// Messages must not use it themselves.
 pub const CHANNEL_KEY: &str = "__asgi_channel__";
 
-/// How deep lists and maps may be nested, the message itself included.
-pub const MAX_DEPTH: usize = 64;
-
 /// How many values a message may hold, those in its lists and maps and these themselves included:
-/// 1,048,576. More than fit into one megabyte of JSON, which every layer must carry.
-pub const MAX_VALUES: usize = 1 << 20;
+/// 524,288, the most that fit into one megabyte of JSON, which every layer must carry.
+pub const MAX_VALUES: usize = 1 << 19;
 
 /// The largest encoded message unless [`Codec::limit`] says otherwise, in bytes: 16 MiB.
 ///
@@ -106,7 +103,7 @@ impl Codec {
     ///
     /// [`Error::MessageTooLarge`], with the size the message would have.
     /// [`Error::InvalidMessage`] if it has the key [`CHANNEL_KEY`], is nested deeper than
-    /// [`MAX_DEPTH`] or holds more than [`MAX_VALUES`].
+    /// [`Value::MAX_DEPTH`] or holds more than [`MAX_VALUES`].
     pub fn encode(&self, message: &Message) -> Result<Bytes> {
         self.write(message, None)
     }

@@ -37,6 +37,8 @@ impl GroupTable {
         queue: &Arc<Queue>,
         now: Instant,
     ) {
+        // Memberships last long: they must not keep the messages the names were found in.
+        let (group, channel) = (&group.detached(), &channel.detached());
         let mut of_channel = self.of_channel.lock(channel.as_str());
         let members = Arc::clone(
             self.groups

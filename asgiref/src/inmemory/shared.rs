@@ -253,7 +253,7 @@ impl Channels {
         config: &LayerConfig,
         moment: &Moment,
     ) -> &Arc<Queue> {
-        let name = channel.to_non_local();
+        let name = channel.to_non_local().detached();
         let capacity = config.capacities().of(name.as_str());
         self.queues
             .entry(name)

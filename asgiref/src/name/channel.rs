@@ -106,6 +106,16 @@ impl ChannelName {
         }
     }
 
+    /// The same name with a text of its own. A name may be part of something large, such as the
+    /// message it came in, which stays in memory as long as the name does.
+    pub(crate) fn detached(&self) -> Self {
+        Self {
+            text: ByteString::from(self.as_str()),
+            kind: self.kind,
+            head: self.head,
+        }
+    }
+
     /// What follows `!` in a process-specific name (possibly empty), `None` for other kinds.
     #[must_use]
     pub fn local_part(&self) -> Option<&str> {

@@ -60,6 +60,13 @@ impl GroupName {
     pub fn as_text(&self) -> &ByteString {
         &self.text
     }
+
+    /// As [`ChannelName::detached`](super::ChannelName::detached).
+    pub(crate) fn detached(&self) -> Self {
+        Self {
+            text: ByteString::from(self.as_str()),
+        }
+    }
 }
 
 text_traits!(GroupName);

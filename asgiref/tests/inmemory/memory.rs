@@ -1,10 +1,14 @@
 //! Memory of what nobody uses any more is given back, traffic or not, runtime or not.
 
+use std::ops::Range;
 use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use asgiref::{
-    ChannelLayer, Flush, GlobalStatistics, Groups, InMemoryChannelLayer, LayerConfig, Statistics,
+    ByteString, Bytes, ChannelLayer, ChannelName, Flush, GlobalStatistics, GroupName, Groups,
+    InMemoryChannelLayer, LayerConfig, Statistics,
 };
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::{sleep, timeout};
@@ -135,6 +139,46 @@ async fn discarded_members_and_ended_memberships_are_forgotten() {
     assert_eq!(layer.channel_count(), 500);
     sleep(Duration::from_secs(600)).await;
     assert_eq!(layer.channel_count(), 0);
+}
+
+/// Something large that says when it is given back.
+struct Large(Arc<AtomicBool>);
+
+impl AsRef<[u8]> for Large {
+    fn as_ref(&self) -> &[u8] {
+        b"a large message with the name process!1 in it"
+    }
+}
+
+impl Drop for Large {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+#[tokio::test]
+async fn names_do_not_keep_what_they_are_part_of() {
+    let given_back = Arc::new(AtomicBool::new(false));
+    let large = Bytes::from_owner(Large(Arc::clone(&given_back)));
+    let part = |range: Range<usize>| ByteString::try_from(large.slice(range)).unwrap();
+    let (name, member) = (GroupName::new(part(2..7)), ChannelName::new(part(30..39)));
+    let (name, member) = (name.unwrap(), member.unwrap());
+    assert_eq!((name.as_str(), member.as_str()), ("large", "process!1"));
+
+    let layer = InMemoryChannelLayer::new();
+    layer.send(&member, number(1)).await.unwrap();
+    layer.group_add(&name, &member).await.unwrap();
+    drop((large, name, member));
+    assert!(
+        !given_back.load(Ordering::Relaxed),
+        "the waiting message has the name"
+    );
+    layer.receive(&[channel("process!")]).await.unwrap();
+    assert!(given_back.load(Ordering::Relaxed));
+    assert_eq!(
+        layer.group_channels(&group("large")).await.unwrap().len(),
+        1
+    );
 }
 
 /// The only timer in these tests is the layer's: a clock that stands still while something can
