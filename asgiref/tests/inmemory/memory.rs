@@ -269,3 +269,20 @@ fn a_layer_never_used_in_a_runtime_is_looked_after_by_its_callers() {
         std::thread::yield_now();
     }
 }
+
+/// The task cannot run there, and must neither disturb nor be tried again with every call.
+#[test]
+fn a_runtime_without_a_timer_carries_messages_all_the_same() {
+    let runtime = Builder::new_current_thread().build().unwrap();
+    let layer = InMemoryChannelLayer::new();
+    let channels = [channel("a")];
+    runtime.block_on(async {
+        for round in 0..3 {
+            layer.send(&channels[0], number(round)).await.unwrap();
+            tokio::task::yield_now().await;
+            let (_, message) = layer.receive(&channels).await.unwrap();
+            assert_eq!(message.int("number").unwrap(), round);
+            assert_eq!(runtime.metrics().num_alive_tasks(), 0);
+        }
+    });
+}
