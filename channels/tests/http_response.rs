@@ -6,6 +6,7 @@ mod http_support;
 use std::convert::Infallible;
 use std::io;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use asgiref::protocol::http::{CHUNK_SIZE, Response as ResponsePart};
@@ -19,7 +20,7 @@ use axum::routing::get as on_get;
 use channels::http::{
     AsgiHandler, AsgiRequest, Body, HttpReplyChannel, ResponseLater, encode_response, respond,
 };
-use channels::{Context, Outcome};
+use channels::{Consumer, Context, Outcome};
 use futures_util::stream;
 use http::{Request, Response};
 use http_support::{REPLY_CHANNEL, Site, get};
@@ -317,4 +318,20 @@ async fn a_service_can_send_to_groups() {
     let received = site.layer.try_receive(&[member.to_non_local()]).await;
     let (_, message) = received.expect("a layer").expect("a message");
     assert_eq!(message.text("text").expect("text"), "someone looked");
+}
+
+/// Every request allocates it, and allocators are quick with small pieces only.
+#[tokio::test]
+async fn the_future_of_a_request_is_small() {
+    let size = Arc::new(AtomicUsize::new(0));
+    let measured = size.clone();
+    let site = Site::new(move |cx: Context| {
+        let handler = AsgiHandler::new(broken(0));
+        let future = Consumer::<_, ()>::call(&handler, cx, &());
+        measured.store(size_of_val(&future), Ordering::Relaxed);
+        std::future::ready(())
+    });
+    site.consume(get("/")).await;
+    let size = size.load(Ordering::Relaxed);
+    assert!(size > 0 && size <= 1024, "{size} bytes");
 }

@@ -1,12 +1,15 @@
 use std::fmt;
+use std::pin::pin;
 use std::time::Duration;
 
 use asgiref::{BoxError, Bytes};
 use http::header::{CONTENT_TYPE, HeaderValue};
 use http::{Request, Response, StatusCode};
+use http_body_util::Either;
 use tower::{Service, ServiceExt as _};
 
 use super::body::{Body, Ending};
+use super::encode::encode_response;
 use super::error::RequestError;
 use super::later::ResponseLater;
 use super::reply::Sender;
@@ -14,9 +17,6 @@ use super::request::{Settings, make_request};
 use crate::consumer::Consumer;
 use crate::context::Context;
 use crate::error::{ConsumerError, Outcome};
-
-const UPLOAD_TOO_SLOW: &str = "the upload was too slow";
-const UPLOAD_TOO_LARGE: &str = "the upload was too large";
 
 /// A consumer of `http.request` made from a [`tower::Service`], normally an `axum::Router`.
 ///
@@ -99,12 +99,13 @@ impl<T> AsgiHandler<T> {
         self
     }
 
-    async fn handle<B>(&self, cx: &Context) -> Outcome
+    /// What the client is answered, if anything.
+    async fn answer<B>(&self, cx: &Context) -> Result<Option<Answer<B>>, ConsumerError>
     where
         T: Service<Request<Body>, Response = Response<B>, Error: Into<BoxError>>,
         T: Clone + Send + Sync + 'static,
         T::Future: Send,
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
+        B: http_body::Body<Data = Bytes> + Send,
     {
         let (request, body) = match make_request(cx, &self.settings) {
             Ok(request) => request,
@@ -113,43 +114,39 @@ impl<T> AsgiHandler<T> {
             }
             Err(error) => {
                 tracing::debug!(error = &error as &dyn std::error::Error, "request refused");
-                return self
-                    .respond(cx, plain(error.status(), error.to_string()))
-                    .await;
+                return Ok(Some(plain(error.status(), error.to_string())));
             }
         };
-        let response = match self.service.clone().oneshot(request).await {
-            Ok(response) => response,
-            Err(error) => return Err(ConsumerError::failed(error)),
-        };
+        let response = self.service.clone().oneshot(request).await;
+        let response = response.map_err(ConsumerError::failed)?;
         if response.extensions().get::<ResponseLater>().is_some() {
             cx.answer_later();
-            return Ok(());
+            return Ok(None);
         }
         let failed = response.status().is_client_error() || response.status().is_server_error();
-        let replacement = match body.map_or(Ending::Regular, |body| body.ending()) {
+        Ok(match body.map_or(Ending::Regular, |body| body.ending()) {
             Ending::Closed => {
                 tracing::debug!("the client went away during its upload");
                 cx.answer_later();
-                return Ok(());
+                None
             }
-            Ending::TimedOut if failed => plain(StatusCode::REQUEST_TIMEOUT, UPLOAD_TOO_SLOW),
-            Ending::TooLarge if failed => plain(StatusCode::PAYLOAD_TOO_LARGE, UPLOAD_TOO_LARGE),
+            Ending::TimedOut if failed => Some(plain(
+                StatusCode::REQUEST_TIMEOUT,
+                "the upload was too slow",
+            )),
+            Ending::TooLarge if failed => Some(plain(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "the upload was too large",
+            )),
             Ending::Regular | Ending::TimedOut | Ending::TooLarge => {
-                return self.respond(cx, response).await;
+                Some(response.map(Either::Left))
             }
-        };
-        self.respond(cx, replacement).await
-    }
-
-    async fn respond<B>(&self, cx: &Context, response: Response<B>) -> Outcome
-    where
-        B: http_body::Body<Data = Bytes, Error: Into<BoxError>> + Send,
-    {
-        let sender = Sender::of(cx, self.settings.send_timeout)?;
-        Ok(sender.respond(response).await?)
+        })
     }
 }
+
+/// The service's response, or one in its place.
+type Answer<B> = Response<Either<B, String>>;
 
 impl<T, B, S> Consumer<ServiceArgs, S> for AsgiHandler<T>
 where
@@ -160,7 +157,12 @@ where
     S: Sync,
 {
     async fn call(&self, cx: Context, _state: &S) -> Outcome {
-        self.handle(&cx).await
+        let Some(answer) = self.answer(&cx).await? else {
+            return Ok(());
+        };
+        let messages = pin!(encode_response(answer));
+        let sender = Sender::of(&cx, self.settings.send_timeout)?;
+        Ok(sender.send_all(messages).await?)
     }
 }
 
@@ -179,8 +181,8 @@ impl<T> fmt::Debug for AsgiHandler<T> {
 }
 
 /// A page in plain text.
-fn plain(status: StatusCode, text: impl Into<String>) -> Response<String> {
-    let mut response = Response::new(text.into());
+fn plain<B>(status: StatusCode, text: impl Into<String>) -> Answer<B> {
+    let mut response = Response::new(Either::Right(text.into()));
     *response.status_mut() = status;
     response.headers_mut().insert(
         CONTENT_TYPE,

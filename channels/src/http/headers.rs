@@ -46,33 +46,35 @@ pub(super) fn to_message_headers(headers: HeaderMap) -> Headers {
     let mut name = Bytes::new();
     for (next, value) in headers {
         if let Some(next) = next {
-            name = name_bytes(&next);
+            name = bytes(next.as_str().as_bytes());
         }
-        fields.push(name.clone(), Bytes::copy_from_slice(value.as_bytes()));
+        fields.push(name.clone(), bytes(value.as_bytes()));
     }
     fields
 }
 
-macro_rules! known_names {
-    ($($name:literal)*) => {
-        fn name_bytes(name: &HeaderName) -> Bytes {
-            match name.as_str() {
-                // Names that responses usually have cost no memory.
-                $($name => Bytes::from_static($name.as_bytes()),)*
-                other => Bytes::copy_from_slice(other.as_bytes()),
+macro_rules! known_texts {
+    ($($text:literal)*) => {
+        /// Shares texts that responses usually have, and copies others.
+        fn bytes(text: &[u8]) -> Bytes {
+            match text {
+                $($text => Bytes::from_static($text),)*
+                other => Bytes::copy_from_slice(other),
             }
         }
     };
 }
 
-known_names! {
-    "accept-ranges" "access-control-allow-credentials" "access-control-allow-headers"
-    "access-control-allow-methods" "access-control-allow-origin" "age" "allow" "cache-control"
-    "connection" "content-disposition" "content-encoding" "content-language" "content-length"
-    "content-range" "content-security-policy" "content-type" "date" "etag" "expires"
-    "last-modified" "location" "pragma" "referrer-policy" "retry-after" "server" "set-cookie"
-    "strict-transport-security" "vary" "www-authenticate" "x-content-type-options"
-    "x-frame-options" "x-request-id"
+known_texts! {
+    b"accept-ranges" b"access-control-allow-credentials" b"access-control-allow-headers"
+    b"access-control-allow-methods" b"access-control-allow-origin" b"age" b"allow" b"cache-control"
+    b"connection" b"content-disposition" b"content-encoding" b"content-language" b"content-length"
+    b"content-range" b"content-security-policy" b"content-type" b"date" b"etag" b"expires"
+    b"last-modified" b"location" b"pragma" b"referrer-policy" b"retry-after" b"server"
+    b"set-cookie" b"strict-transport-security" b"vary" b"www-authenticate"
+    b"x-content-type-options" b"x-frame-options" b"x-request-id"
+    b"application/json" b"application/octet-stream" b"no-cache" b"nosniff" b"text/event-stream"
+    b"text/html; charset=utf-8" b"text/plain; charset=utf-8"
 }
 
 #[cfg(test)]

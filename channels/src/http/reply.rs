@@ -47,7 +47,8 @@ pub async fn respond<B>(cx: &Context, response: Response<B>) -> Outcome
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    Ok(Sender::of(cx, SEND_TIMEOUT)?.respond(response).await?)
+    let messages = pin!(encode_response(response));
+    Ok(Sender::of(cx, SEND_TIMEOUT)?.send_all(messages).await?)
 }
 
 /// Where the response to a request goes.
@@ -132,7 +133,9 @@ impl HttpReplyChannel {
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        self.sender().respond(response).await
+        self.sender()
+            .send_all(pin!(encode_response(response)))
+            .await
     }
 
     fn sender(&self) -> Sender<'_> {
@@ -174,11 +177,14 @@ impl<'a> Sender<'a> {
         })
     }
 
-    pub(super) async fn respond<B>(&self, response: Response<B>) -> Result<(), RespondError>
+    /// Sends a response, and takes it back as far as that is possible if it cannot be completed.
+    pub(super) async fn send_all<B>(
+        &self,
+        mut messages: Pin<&mut ResponseMessages<B>>,
+    ) -> Result<(), RespondError>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {
-        let mut messages = pin!(encode_response(response));
         // Most responses are one message, and whether their client is there is no question.
         if !self
             .step(messages.as_mut())
@@ -187,6 +193,18 @@ impl<'a> Sender<'a> {
         {
             return Ok(());
         }
+        // Boxed, as are other ways off the common one: it keeps the future of every response small.
+        Box::pin(self.stream(messages)).await
+    }
+
+    /// Sends the rest of a response that has begun.
+    async fn stream<B>(
+        &self,
+        mut messages: Pin<&mut ResponseMessages<B>>,
+    ) -> Result<(), RespondError>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+    {
         let open = self.streams.map(|streams| streams.open(self.name));
         let client_gone = async {
             match &open {
@@ -251,7 +269,8 @@ impl<'a> Sender<'a> {
         match self.layer.send(self.name, message.clone()).await {
             Err(error) if error.is_channel_full() => {
                 let target = Target::Channel(self.name.clone());
-                send_within(self.layer, &target, message.clone(), self.send_timeout).await
+                let (message, limit) = (message.clone(), self.send_timeout);
+                Box::pin(send_within(self.layer, &target, message, limit)).await
             }
             result => result,
         }
