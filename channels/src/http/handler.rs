@@ -12,8 +12,8 @@ use super::body::{Body, Ending};
 use super::encode::encode_response;
 use super::error::RequestError;
 use super::later::ResponseLater;
-use super::reply::Sender;
 use super::request::{Settings, make_request};
+use super::sender::Sender;
 use crate::consumer::Consumer;
 use crate::context::Context;
 use crate::error::{ConsumerError, Outcome};
@@ -52,6 +52,9 @@ use crate::error::{ConsumerError, Outcome};
 /// * Nothing if it went away during its upload, or if the service says
 ///   [`ResponseLater`].
 /// * A broken connection if the response's body fails after the status was sent.
+///
+/// A response that is being streamed ends, and its body is dropped, when the client goes away; see
+/// [`HttpReplyChannel`](super::HttpReplyChannel).
 #[derive(Clone)]
 #[doc(alias = "ViewConsumer")]
 pub struct AsgiHandler<T> {

@@ -41,6 +41,7 @@ mod headers;
 mod later;
 mod reply;
 mod request;
+mod sender;
 mod streams;
 mod uri;
 
