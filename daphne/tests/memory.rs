@@ -29,8 +29,10 @@ const GROWTH: u64 = 8 * MEGABYTE;
 /// Serves until standard input ends: when the test that started this process ends, however it
 /// ends.
 async fn serve() {
+    // What waits in the layer is in this process too, but is not the server's. Uploads must keep
+    // within the limit with what the layer takes by default.
     let config = LayerConfig::new()
-        .channel_capacity("http.request.body?*", 4)
+        .channel_capacity("daphne.response.*", 8)
         .unwrap();
     let server = TestServer::with_config(config, |builder| {
         builder.send_timeout(Duration::from_secs(60))
@@ -159,11 +161,11 @@ async fn an_upload_of_50_mb_to_a_slow_application_takes_less_than_8_mb() {
 }
 
 #[tokio::test]
-async fn a_response_of_200_mb_to_a_client_that_does_not_read_takes_little_memory() {
+async fn a_response_of_200_mb_to_a_client_that_does_not_read_takes_less_than_8_mb() {
     if is_child() {
         return serve().await;
     }
-    let test = "a_response_of_200_mb_to_a_client_that_does_not_read_takes_little_memory";
+    let test = "a_response_of_200_mb_to_a_client_that_does_not_read_takes_less_than_8_mb";
     let server = Server::start(test).await;
     let (before, _) = server.memory();
     let mut client = Client::connect(server.addr).await;
@@ -183,5 +185,5 @@ async fn a_response_of_200_mb_to_a_client_that_does_not_read_takes_little_memory
         "unread response of 200 MB: memory grew by {} KB",
         growth / 1000
     );
-    assert!(growth < 4 * GROWTH, "memory grew by {growth} bytes");
+    assert!(growth < GROWTH, "memory grew by {growth} bytes");
 }

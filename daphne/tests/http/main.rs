@@ -9,6 +9,7 @@ mod malformed;
 mod refusals;
 mod request;
 mod response;
+mod slow;
 mod timeouts;
 mod upload;
 

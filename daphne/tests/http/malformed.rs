@@ -4,8 +4,8 @@ use asgiref::{Message, message};
 
 use crate::get;
 use crate::support::app::App;
-use crate::support::client::Client;
 use crate::support::server::TestServer;
+use crate::support::within;
 
 /// Requests as bytes, and the statuses allowed in the answer.
 const REFUSED: &[(&[u8], &[u16])] = &[
@@ -244,7 +244,37 @@ async fn after_a_thousand_garbage_connections_a_good_one_works() {
             }
         }
     }
-    let mut client: Client = server.connect().await;
+    let mut client = server.connect().await;
     client.send(get("/")).await;
     assert_eq!(client.response().await.body, b"good");
+    drop(client);
+    server.expect_idle().await;
+}
+
+#[tokio::test]
+async fn endless_chunk_extensions_and_trailers_are_refused() {
+    let server = TestServer::start().await;
+    let app = server.app();
+    for endless in [
+        "3;a=",
+        "0\r\nX-Trailer: ",
+        "0\r\nX: 1\r\nX: 1\r\nX: 1\r\nX: ",
+    ] {
+        let mut client = server.connect().await;
+        client
+            .send(format!(
+                "POST / HTTP/1.1\r\nHost: a.example\r\nTransfer-Encoding: chunked\r\n\r\n{endless}"
+            ))
+            .await;
+        let refused = within("the server to lose its patience", async {
+            while client.try_send([b'x'; 4_096]).await.is_ok() {}
+        });
+        tokio::select! {
+            () = refused => {}
+            () = fail_upload(&app) => {}
+        }
+        drop(client);
+    }
+    server.expect_serving().await;
+    server.expect_idle().await;
 }

@@ -6,6 +6,7 @@ use asgiref::{LayerConfig, message};
 
 use crate::support::layer::{Fault, FaultyLayer, SECRET};
 use crate::support::server::{SHORT, TestServer};
+use crate::support::until;
 use crate::{get, post};
 
 #[tokio::test]
@@ -138,6 +139,32 @@ async fn a_failing_layer_is_answered_with_an_error_that_tells_nothing() {
     }
     layer.set(Fault::None);
     server.expect_serving().await;
+}
+
+#[tokio::test]
+async fn replies_are_received_again_once_the_layer_has_recovered() {
+    let layer = Arc::new(FaultyLayer::new(LayerConfig::new()));
+    let server = TestServer::on(Arc::clone(&layer) as _, |builder| builder).await;
+    let app = server.app();
+    let mut clients = Vec::new();
+    for _ in 0..3 {
+        let mut client = server.connect().await;
+        client.send(get("/")).await;
+        clients.push((client, app.request().await));
+    }
+    layer.set(Fault::Deaf);
+    for (_, request) in &clients {
+        app.reply(request, message! { "status" => 200, "content" => b"kept" })
+            .await;
+    }
+    until("the failure to be noticed", || {
+        server.statistics().layer_failures > 0
+    })
+    .await;
+    layer.set(Fault::None);
+    for (client, _) in &mut clients {
+        assert_eq!(client.response().await.body, b"kept");
+    }
 }
 
 #[tokio::test]

@@ -8,8 +8,8 @@ use asgiref::{
     InMemoryChannelLayer, LayerConfig, Message, Result, Statistics,
 };
 
-/// What happens to messages the server sends. Replies, on process-specific channels, always go
-/// through, so that a test can act as the application.
+/// What happens to what the server sends and receives. What the test sends and receives as the
+/// application always goes through.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Fault {
@@ -18,6 +18,8 @@ pub enum Fault {
     Full,
     /// The transport fails.
     Broken,
+    /// The server can receive nothing.
+    Deaf,
 }
 
 /// The text of the error a broken layer gives, which no client may see.
@@ -63,6 +65,10 @@ impl ChannelLayer for FaultyLayer {
     }
 
     async fn receive(&self, channels: &[ChannelName]) -> Result<(ChannelName, Message)> {
+        let is_servers = |name: &ChannelName| name.kind() == ChannelKind::ProcessSpecific;
+        if self.has(Fault::Deaf) && channels.iter().any(is_servers) {
+            return Err(Error::backend("faulty", SECRET));
+        }
         self.inner.receive(channels).await
     }
 

@@ -5,19 +5,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::{ChannelLayer, InMemoryChannelLayer, LayerConfig};
-use daphne::{Server, ServerBuilder};
+use daphne::{Server, ServerBuilder, ServerStatistics, Statistics};
 use tokio::sync::oneshot;
 use tokio::task::JoinHandle;
 
 use super::app::App;
 use super::client::Client;
-use super::within;
+use super::{until, within};
 
 /// A running server, its channel layer and its address.
 #[derive(Debug)]
 pub struct TestServer {
     addr: SocketAddr,
     layer: Arc<dyn ChannelLayer>,
+    statistics: ServerStatistics,
     stop: Option<oneshot::Sender<()>>,
     task: JoinHandle<daphne::Result<()>>,
 }
@@ -64,6 +65,7 @@ impl TestServer {
         let builder = Server::builder(Arc::clone(&layer)).listener(listener);
         let server = configure(builder).build().expect("the options are valid");
         let bound = within("bind", server.bind()).await.expect("can listen");
+        let statistics = bound.statistics();
         let (stop, stopped) = oneshot::channel();
         let task = tokio::spawn(bound.run(async move {
             let _ = stopped.await;
@@ -71,6 +73,7 @@ impl TestServer {
         Self {
             addr,
             layer,
+            statistics,
             stop: Some(stop),
             task,
         }
@@ -92,6 +95,20 @@ impl TestServer {
 
     pub async fn connect(&self) -> Client {
         Client::connect(self.addr).await
+    }
+
+    pub fn statistics(&self) -> Statistics {
+        self.statistics.now()
+    }
+
+    /// Waits until the server holds no connection any more; no client may hold one either.
+    #[track_caller]
+    pub fn expect_idle(&self) -> impl Future<Output = ()> {
+        let statistics = self.statistics.clone();
+        until("the server to hold no connection", move || {
+            let now = statistics.now();
+            now.open_connections == 0 && now.open_websockets == 0
+        })
     }
 
     /// Asks the server to stop; [`stopped`](Self::stopped) waits for it.

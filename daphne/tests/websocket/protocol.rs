@@ -147,4 +147,5 @@ async fn garbage_ends_the_connection_and_not_the_server() {
         socket.app.pending().await;
     }
     server.expect_serving().await;
+    server.expect_idle().await;
 }
