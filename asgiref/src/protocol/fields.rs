@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
-use crate::message::Message;
+use crate::message::{Field, Message};
 use crate::name::{ChannelKind, ChannelName};
 use crate::protocol::{Address, Headers};
 use crate::value::{Value, ValueKind};
@@ -24,7 +24,10 @@ pub(in crate::protocol) const SERVER: &str = "server";
 
 /// The reply channel: process-specific, with the local part that tells the connection.
 pub(in crate::protocol) fn reply_channel(message: &Message) -> Result<ChannelName> {
-    let name = channel(REPLY_CHANNEL, message.text(REPLY_CHANNEL)?)?;
+    let name = match message.field(REPLY_CHANNEL) {
+        Field::Channel(name) => name.clone(),
+        _ => channel(REPLY_CHANNEL, message.text(REPLY_CHANNEL)?)?,
+    };
     if name.local_part().is_none_or(str::is_empty) {
         return Err(Error::invalid_message(
             REPLY_CHANNEL,
@@ -38,10 +41,13 @@ pub(in crate::protocol) fn reply_channel(message: &Message) -> Result<ChannelNam
 
 /// The channel the rest of a request body comes on: single-reader.
 pub(in crate::protocol) fn body_channel(message: &Message) -> Result<Option<ChannelName>> {
-    let Some(text) = message.opt_text(BODY_CHANNEL)? else {
-        return Ok(None);
+    let name = match message.field(BODY_CHANNEL) {
+        Field::Channel(name) => name.clone(),
+        _ => match message.opt_text(BODY_CHANNEL)? {
+            Some(text) => channel(BODY_CHANNEL, text)?,
+            None => return Ok(None),
+        },
     };
-    let name = channel(BODY_CHANNEL, text)?;
     if name.kind() != ChannelKind::SingleReader {
         return Err(Error::invalid_message(
             BODY_CHANNEL,
@@ -77,8 +83,8 @@ pub(in crate::protocol) fn scheme(message: &Message, default: &'static str) -> R
 
 /// The query string. Text is taken too, as its bytes: the Python test clients send it so.
 pub(in crate::protocol) fn query_string(message: &Message) -> Result<Bytes> {
-    match message.get(QUERY_STRING) {
-        Some(Value::Text(text)) => Ok(text.as_bytes().clone()),
+    match message.field(QUERY_STRING) {
+        Field::Value(Value::Text(text)) => Ok(text.as_bytes().clone()),
         _ => opt_bytes(message, QUERY_STRING),
     }
 }
@@ -94,15 +100,21 @@ pub(in crate::protocol) fn flag(message: &Message, key: &str) -> Result<bool> {
 }
 
 pub(in crate::protocol) fn headers(message: &Message) -> Result<Headers> {
-    message
-        .get(HEADERS)
-        .map_or_else(|| Ok(Headers::new()), Headers::read)
+    match message.field(HEADERS) {
+        Field::Headers(headers) => Ok(headers.clone()),
+        _ => message
+            .get(HEADERS)
+            .map_or_else(|| Ok(Headers::new()), Headers::read),
+    }
 }
 
 pub(in crate::protocol) fn address(message: &Message, key: &str) -> Result<Option<Address>> {
-    message
-        .get(key)
-        .map_or(Ok(None), |value| Address::read(key, value))
+    match message.field(key) {
+        Field::Address(address) => Ok(Some(address.clone())),
+        _ => message
+            .get(key)
+            .map_or(Ok(None), |value| Address::read(key, value)),
+    }
 }
 
 /// The position of a message in its connection, counted from 0.
@@ -125,7 +137,7 @@ pub(in crate::protocol) fn wrong_type(key: &str, expected: ValueKind, found: &Va
     }
 }
 
-/// Builds a message of fields whose keys are known and distinct, so that nothing is searched for
+/// Builds the map of a message of fields whose keys are known and distinct, so that nothing is searched for
 /// or copied.
 pub(in crate::protocol) struct Fields(Vec<(ByteString, Value)>);
 
@@ -149,8 +161,12 @@ impl Fields {
         }
     }
 
+    pub(in crate::protocol) fn into_map(self) -> Map {
+        Map::from_distinct(self.0)
+    }
+
     pub(in crate::protocol) fn into_message(self) -> Message {
-        Message::from(Map::from_distinct(self.0))
+        Message::from(self.into_map())
     }
 }
 

@@ -5,7 +5,7 @@ use bytestring::ByteString;
 
 use crate::error::{Error, Result};
 use crate::map::Map;
-use crate::message::Message;
+use crate::message::{Field, Message};
 use crate::protocol::fields::HEADERS;
 use crate::value::Value;
 
@@ -134,6 +134,15 @@ impl Headers {
         Ok(())
     }
 
+    /// Writes all names in lower case, as they stand in messages.
+    pub(super) fn make_lower_case(&mut self) {
+        for (name, _) in &mut self.fields {
+            if name.iter().any(u8::is_ascii_uppercase) {
+                *name = name.to_ascii_lowercase().into();
+            }
+        }
+    }
+
     /// Reads the value at the key `headers`.
     pub(super) fn read(value: &Value) -> Result<Self> {
         let fields = HeadersRef::try_from(value)?;
@@ -166,12 +175,15 @@ impl Headers {
 /// ```
 #[derive(Clone, Copy)]
 pub struct HeadersRef<'m> {
+    /// Of these three two are empty.
+    fields: &'m [(Bytes, Bytes)],
     list: &'m [Value],
     map: Option<&'m Map>,
 }
 
 impl<'m> HeadersRef<'m> {
     const NONE: Self = Self {
+        fields: &[],
         list: &[],
         map: None,
     };
@@ -182,13 +194,19 @@ impl<'m> HeadersRef<'m> {
     ///
     /// [`Error::InvalidMessage`] if there is neither a list nor a map.
     pub fn of(message: &'m Message) -> Result<Self> {
-        message.get(HEADERS).map_or(Ok(Self::NONE), Self::try_from)
+        match message.field(HEADERS) {
+            Field::Headers(headers) => Ok(Self {
+                fields: headers.as_slice(),
+                ..Self::NONE
+            }),
+            _ => message.get(HEADERS).map_or(Ok(Self::NONE), Self::try_from),
+        }
     }
 
     /// How many fields there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.list.len() + self.map.map_or(0, Map::len)
+        self.fields.len() + self.list.len() + self.map.map_or(0, Map::len)
     }
 
     /// Whether there are none.
@@ -211,6 +229,9 @@ impl<'m> HeadersRef<'m> {
     where
         E: From<Error>,
     {
+        for (name, value) in self.fields {
+            visitor(name, value)?;
+        }
         for (at, item) in self.list.iter().enumerate() {
             let Value::List(pair) = item else {
                 return Err(not_a_pair(at, item).into());
@@ -234,10 +255,10 @@ impl<'m> TryFrom<&'m Value> for HeadersRef<'m> {
     fn try_from(value: &'m Value) -> Result<Self> {
         match value {
             Value::Null => Ok(Self::NONE),
-            Value::List(list) => Ok(Self { list, map: None }),
+            Value::List(list) => Ok(Self { list, ..Self::NONE }),
             Value::Map(map) => Ok(Self {
-                list: &[],
                 map: Some(map),
+                ..Self::NONE
             }),
             other => Err(Error::invalid_message(
                 HEADERS,
@@ -256,9 +277,9 @@ impl fmt::Debug for HeadersRef<'_> {
 }
 
 impl From<Headers> for Value {
-    fn from(headers: Headers) -> Self {
-        let pair =
-            |(name, value)| Self::List(vec![Self::Bytes(lower_case(name)), Self::Bytes(value)]);
+    fn from(mut headers: Headers) -> Self {
+        headers.make_lower_case();
+        let pair = |(name, value)| Self::List(vec![Self::Bytes(name), Self::Bytes(value)]);
         Self::List(headers.fields.into_iter().map(pair).collect())
     }
 }
@@ -362,14 +383,6 @@ fn not_a_pair(at: usize, item: &Value) -> Error {
         HEADERS,
         format_args!("item {at} must be a [name, value] pair, not {item}"),
     )
-}
-
-fn lower_case(name: Bytes) -> Bytes {
-    if name.iter().any(u8::is_ascii_uppercase) {
-        name.to_ascii_lowercase().into()
-    } else {
-        name
-    }
 }
 
 /// The characters of an HTTP token (RFC 9110, section 5.6.2).

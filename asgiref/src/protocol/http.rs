@@ -6,7 +6,8 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::map::Map;
+use crate::message::{Field, Message, View};
 use crate::name::{ChannelName, ChannelPattern};
 use crate::protocol::fields::{self, Fields, debug_as_message, try_from_owned};
 use crate::protocol::headers::is_token_byte;
@@ -115,7 +116,33 @@ impl TryFrom<&Message> for Request {
 }
 
 impl From<Request> for Message {
-    fn from(request: Request) -> Self {
+    fn from(mut request: Request) -> Self {
+        request.headers.make_lower_case();
+        Self::of_view(request)
+    }
+}
+
+impl View for Request {
+    fn field(&self, key: &str) -> Field<'_> {
+        match key {
+            fields::REPLY_CHANNEL => Field::Channel(&self.reply_channel),
+            HTTP_VERSION => Field::Text(&self.http_version),
+            METHOD => Field::Text(&self.method),
+            fields::SCHEME => Field::Text(&self.scheme),
+            fields::PATH => Field::Text(&self.path),
+            fields::QUERY_STRING => Field::Bytes(&self.query_string),
+            fields::ROOT_PATH => Field::Text(&self.root_path),
+            fields::HEADERS => Field::Headers(&self.headers),
+            fields::BODY => Field::Bytes(&self.body),
+            fields::BODY_CHANNEL => Field::of(self.body_channel.as_ref()),
+            fields::CLIENT => Field::of(self.client.as_ref()),
+            fields::SERVER => Field::of(self.server.as_ref()),
+            _ => Field::Absent,
+        }
+    }
+
+    fn to_map(&self) -> Map {
+        let request = self.clone();
         let mut fields = Fields::with_capacity(12);
         fields.put(fields::REPLY_CHANNEL, request.reply_channel);
         fields.put(HTTP_VERSION, request.http_version);
@@ -129,7 +156,11 @@ impl From<Request> for Message {
         fields.put_some(fields::BODY_CHANNEL, request.body_channel);
         fields.put_some(fields::CLIENT, request.client);
         fields.put_some(fields::SERVER, request.server);
-        fields.into_message()
+        fields.into_map()
+    }
+
+    fn payload_size(&self) -> usize {
+        self.path.len() + self.query_string.len() + self.body.len()
     }
 }
 
@@ -261,10 +292,38 @@ impl TryFrom<&Message> for Response {
 }
 
 impl From<Response> for Message {
-    fn from(response: Response) -> Self {
+    fn from(mut response: Response) -> Self {
+        response.headers.make_lower_case();
+        Self::of_view(response)
+    }
+}
+
+impl Response {
+    /// Whether a message with these contents has the key `headers`.
+    const fn has_headers(&self) -> bool {
+        self.status.is_some() || !self.headers.is_empty()
+    }
+}
+
+impl View for Response {
+    fn field(&self, key: &str) -> Field<'_> {
+        match key {
+            STATUS => self
+                .status
+                .map_or(Field::Absent, |status| Field::Int(status.into())),
+            fields::HEADERS if self.has_headers() => Field::Headers(&self.headers),
+            CONTENT => Field::Bytes(&self.content),
+            CLOSED if self.closed => Field::Bool(true),
+            MORE_CONTENT => Field::Bool(self.more_content),
+            _ => Field::Absent,
+        }
+    }
+
+    fn to_map(&self) -> Map {
+        let response = self.clone();
         let mut fields = Fields::with_capacity(5);
         fields.put_some(STATUS, response.status);
-        if response.status.is_some() || !response.headers.is_empty() {
+        if self.has_headers() {
             fields.put(fields::HEADERS, response.headers);
         }
         fields.put(CONTENT, response.content);
@@ -272,7 +331,11 @@ impl From<Response> for Message {
             fields.put(CLOSED, true);
         }
         fields.put(MORE_CONTENT, response.more_content);
-        fields.into_message()
+        fields.into_map()
+    }
+
+    fn payload_size(&self) -> usize {
+        self.content.len()
     }
 }
 

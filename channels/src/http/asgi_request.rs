@@ -122,7 +122,7 @@ impl AsgiRequest {
     }
 
     fn text(&self, key: &str) -> Option<&str> {
-        self.message().get(key)?.as_text().map(|text| &**text)
+        Some(self.message().opt_text(key).ok()??)
     }
 
     fn address(&self, key: &str) -> Option<Address> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::protocol::HeadersRef;
-use asgiref::{ByteString, Message, Value};
+use asgiref::{ByteString, Message};
 use http::header::CONTENT_LENGTH;
 use http::{HeaderMap, Method, Request, Uri, Version};
 
@@ -91,11 +91,12 @@ pub(super) fn make_request(
 
 /// The query string as bytes; test clients send text.
 fn query_string(message: &Message) -> Result<&[u8], asgiref::Error> {
-    match message.get("query_string") {
-        Some(Value::Text(text)) => Ok(text.as_bytes()),
-        _ => Ok(message
-            .opt_bytes("query_string")?
-            .map_or(&[], |query| query)),
+    match message.opt_bytes("query_string") {
+        Ok(query) => Ok(query.map_or(&[], |query| query)),
+        Err(not_bytes) => match message.opt_text("query_string") {
+            Ok(Some(text)) => Ok(text.as_bytes()),
+            _ => Err(not_bytes),
+        },
     }
 }
 

@@ -1,7 +1,7 @@
 use std::fmt;
 use std::sync::Arc;
 
-use asgiref::{ByteString, Bytes, Message, Value};
+use asgiref::{ByteString, Bytes, Message};
 use regex::Regex;
 
 use crate::error::{Error, Result};
@@ -86,12 +86,11 @@ impl Filter {
         cuts: Option<&Cut<'_>>,
         params: &mut RouteParams,
     ) -> Verdict {
-        let Some(value) = message.get(&self.key) else {
-            return Verdict::Absent;
+        let value = match MatchedValue::of(message, &self.key) {
+            Ok(value) => value,
+            Err(verdict) => return verdict,
         };
-        let Some(text) = as_text(value) else {
-            return Verdict::Differs;
-        };
+        let text = value.as_str();
         let offset = offset_of(&self.key, cuts);
         let rest = &text[offset..];
         if self.groups.is_empty() {
@@ -107,7 +106,7 @@ impl Filter {
         };
         for (number, name) in &*self.groups {
             let captured = captures.get(*number);
-            let captured = captured.map(|part| slice(value, part.as_str()));
+            let captured = captured.map(|part| value.slice(part.as_str()));
             params.push(name.clone(), captured);
         }
         Verdict::Matches {
@@ -127,23 +126,48 @@ fn offset_of(key: &str, mut cuts: Option<&Cut<'_>>) -> usize {
     0
 }
 
-fn as_text(value: &Value) -> Option<&str> {
-    match value {
-        Value::Text(text) => Some(text),
-        Value::Bytes(bytes) if bytes.is_ascii() => std::str::from_utf8(bytes).ok(),
-        _ => None,
-    }
+/// The value of a key that patterns can be matched against.
+enum MatchedValue<'m> {
+    Text(&'m ByteString),
+    /// A byte string that is ASCII.
+    Ascii(&'m Bytes, &'m str),
 }
 
-/// `part`, which lies within the text of `value`, sharing its memory.
-fn slice(value: &Value, part: &str) -> ByteString {
-    match value {
-        Value::Text(text) => text.slice_ref(part),
-        Value::Bytes(bytes) => {
-            let part: Bytes = bytes.slice_ref(part.as_bytes());
-            ByteString::try_from(part).unwrap_or_default()
+impl<'m> MatchedValue<'m> {
+    /// Asks for the types in turn, because asking for a value of any type would turn a message
+    /// that is a struct so far into a map.
+    fn of(message: &'m Message, key: &str) -> Result<Self, Verdict> {
+        if let Ok(text) = message.opt_text(key) {
+            return match text {
+                Some(text) => Ok(Self::Text(text)),
+                None if message.contains_key(key) => Err(Verdict::Differs),
+                None => Err(Verdict::Absent),
+            };
         }
-        _ => part.into(),
+        match message.opt_bytes(key) {
+            Ok(Some(bytes)) if bytes.is_ascii() => std::str::from_utf8(bytes)
+                .map(|text| Self::Ascii(bytes, text))
+                .map_err(|_| Verdict::Differs),
+            _ => Err(Verdict::Differs),
+        }
+    }
+
+    fn as_str(&self) -> &'m str {
+        match self {
+            Self::Text(text) => text,
+            Self::Ascii(_, text) => text,
+        }
+    }
+
+    /// `part`, which lies within the text, sharing its memory.
+    fn slice(&self, part: &str) -> ByteString {
+        match self {
+            Self::Text(text) => text.slice_ref(part),
+            Self::Ascii(bytes, _) => {
+                let part: Bytes = bytes.slice_ref(part.as_bytes());
+                ByteString::try_from(part).unwrap_or_default()
+            }
+        }
     }
 }
 

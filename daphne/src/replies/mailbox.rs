@@ -3,7 +3,7 @@ use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use asgiref::{Message, Value};
+use asgiref::Message;
 use tracing::warn;
 
 use super::spool::{Spool, SpoolSpace, Spooled};
@@ -151,7 +151,7 @@ impl State {
 
     /// Takes `message` if there is room for it.
     fn put(&mut self, message: Message, room: Room<'_>) -> bool {
-        let size = size_of(&message);
+        let size = message.payload_size();
         let limits = room.memory;
         // One message is always taken, whatever its size, so that a limit below the size of a
         // message does not make every connection fail.
@@ -181,7 +181,7 @@ impl State {
     /// Takes the first message out.
     fn take(&mut self) -> Option<Result<Message, Overflow>> {
         if let Some(message) = self.messages.pop_front() {
-            self.size -= size_of(&message);
+            self.size -= message.payload_size();
             return Some(Ok(message));
         }
         let spool = self.spool.as_mut().filter(|spool| !spool.is_empty())?;
@@ -198,18 +198,6 @@ impl State {
             None => self.waker = Some(context.waker().clone()),
         }
     }
-}
-
-/// Roughly what a message occupies: its texts and byte strings.
-fn size_of(message: &Message) -> usize {
-    message
-        .iter()
-        .map(|(_, value)| match value {
-            Value::Bytes(bytes) => bytes.len(),
-            Value::Text(text) => text.len(),
-            _ => 0,
-        })
-        .sum()
 }
 
 #[cfg(test)]

@@ -4,9 +4,10 @@ use bytes::Bytes;
 use bytestring::ByteString;
 
 use super::close::ABNORMAL_CLOSURE;
-use super::frame::{Frame, TEXT};
+use super::frame::{BYTES, Frame, TEXT};
 use crate::error::{Error, Result};
-use crate::message::Message;
+use crate::map::Map;
+use crate::message::{Field, Message, View};
 use crate::name::ChannelName;
 use crate::protocol::fields::{self, Fields, debug_as_message, try_from_owned};
 use crate::protocol::{Address, Headers};
@@ -142,12 +143,34 @@ impl TryFrom<&Message> for Receive {
 
 impl From<Receive> for Message {
     fn from(receive: Receive) -> Self {
+        Self::of_view(receive)
+    }
+}
+
+impl View for Receive {
+    fn field(&self, key: &str) -> Field<'_> {
+        match (key, &self.frame) {
+            (fields::REPLY_CHANNEL, _) => Field::Channel(&self.reply_channel),
+            (fields::PATH, _) => Field::Text(&self.path),
+            (TEXT, Frame::Text(text)) => Field::Text(text),
+            (BYTES, Frame::Binary(bytes)) => Field::Bytes(bytes),
+            (fields::ORDER, _) => Field::Int(self.order),
+            _ => Field::Absent,
+        }
+    }
+
+    fn to_map(&self) -> Map {
+        let receive = self.clone();
         let mut fields = Fields::with_capacity(4);
         fields.put(fields::REPLY_CHANNEL, receive.reply_channel);
         fields.put(fields::PATH, receive.path);
         receive.frame.put_into(&mut fields);
         fields.put(fields::ORDER, receive.order);
-        fields.into_message()
+        fields.into_map()
+    }
+
+    fn payload_size(&self) -> usize {
+        self.path.len() + self.frame.len()
     }
 }
 

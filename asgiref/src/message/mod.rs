@@ -1,3 +1,5 @@
+mod content;
+
 use std::fmt;
 use std::sync::Arc;
 
@@ -8,6 +10,10 @@ use crate::error::{Error, Result};
 use crate::map::{Iter, Map};
 use crate::name::ChannelName;
 use crate::value::{Value, ValueKind};
+
+use content::Content;
+
+pub(crate) use content::{Field, View};
 
 /// What travels over a channel: a map from text keys to [`Value`]s ([ASGI: Channels and
 /// Messages]).
@@ -28,9 +34,9 @@ use crate::value::{Value, ValueKind};
 /// ```
 ///
 /// [ASGI: Channels and Messages]: https://channels.readthedocs.io/en/1.x/asgi.html#channels-and-messages
-#[derive(Clone, Default, PartialEq)]
+#[derive(Clone, Default)]
 pub struct Message {
-    map: Arc<Map>,
+    content: Content,
 }
 
 impl Message {
@@ -46,72 +52,84 @@ impl Message {
         Self::from(Map::with_capacity(capacity))
     }
 
+    /// A message that is `view` until somebody asks for its map.
+    pub(crate) fn of_view(view: impl View) -> Self {
+        Self {
+            content: Content::of_view(view),
+        }
+    }
+
+    /// What is at `key`.
+    pub(crate) fn field(&self, key: &str) -> Field<'_> {
+        self.content.field(key)
+    }
+
     /// The contents.
     #[must_use]
     pub fn as_map(&self) -> &Map {
-        &self.map
+        self.content.as_map()
     }
 
     /// The contents, without a copy if nothing else shares them.
     #[must_use]
     pub fn into_map(self) -> Map {
-        Arc::unwrap_or_clone(self.map)
+        self.content.into_map()
     }
 
     /// How many keys there are.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.map.len()
+        self.as_map().len()
     }
 
     /// Whether there are none.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.map.is_empty()
+        self.as_map().is_empty()
     }
 
     /// The value at `key`.
     #[must_use]
     pub fn get(&self, key: &str) -> Option<&Value> {
-        self.map.get(key)
+        self.as_map().get(key)
     }
 
     /// The value at `key`, to be changed in place; copies the contents first if they are shared.
     pub fn get_mut(&mut self, key: &str) -> Option<&mut Value> {
-        if !self.map.contains_key(key) {
+        if !self.contains_key(key) {
             return None;
         }
-        Arc::make_mut(&mut self.map).get_mut(key)
+        self.content.make_mut().get_mut(key)
     }
 
     /// Whether there is a value at `key`.
     #[must_use]
     pub fn contains_key(&self, key: &str) -> bool {
-        self.map.contains_key(key)
+        !matches!(self.field(key), Field::Absent)
     }
 
     /// Puts `value` at `key` and returns the value that was there; copies the contents first if
     /// they are shared.
     pub fn insert(&mut self, key: impl Into<ByteString>, value: impl Into<Value>) -> Option<Value> {
-        Arc::make_mut(&mut self.map).insert(key, value)
+        self.content.make_mut().insert(key, value)
     }
 
     /// Takes the value at `key` out; copies the contents first if they are shared.
     pub fn remove(&mut self, key: &str) -> Option<Value> {
-        if !self.map.contains_key(key) {
+        if !self.contains_key(key) {
             return None;
         }
-        Arc::make_mut(&mut self.map).remove(key)
+        self.content.make_mut().remove(key)
     }
 
     /// The entries in the order their keys were first inserted.
     pub fn iter(&self) -> Iter<'_> {
-        self.map.iter()
+        self.as_map().iter()
     }
 
     /// The keys in the order they were first inserted.
     pub fn keys(&self) -> impl ExactSizeIterator<Item = &ByteString> {
-        self.map.keys()
+        self.as_map().keys()
     }
 
     /// The boolean at `key`.
@@ -192,7 +210,10 @@ impl Message {
     ///
     /// [`Error::WrongType`] if there is something else; so for all accessors named `opt_…`.
     pub fn opt_bool(&self, key: &str) -> Result<Option<bool>> {
-        self.typed(key, ValueKind::Bool, Value::as_bool)
+        match self.field(key) {
+            Field::Bool(value) => Ok(Some(value)),
+            field => typed(key, field, ValueKind::Bool, Value::as_bool),
+        }
     }
 
     /// The integer at `key`; `None` if the key is absent or null.
@@ -201,7 +222,10 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_int(&self, key: &str) -> Result<Option<i64>> {
-        self.typed(key, ValueKind::Int, Value::as_int)
+        match self.field(key) {
+            Field::Int(value) => Ok(Some(value)),
+            field => typed(key, field, ValueKind::Int, Value::as_int),
+        }
     }
 
     /// The float at `key`, or the integer there converted; `None` if the key is absent or null.
@@ -210,10 +234,13 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_float(&self, key: &str) -> Result<Option<f64>> {
-        self.typed(key, ValueKind::Float, |value| match value {
-            Value::Int(int) => Some(*int as f64),
-            other => other.as_float(),
-        })
+        match self.field(key) {
+            Field::Int(value) => Ok(Some(value as f64)),
+            field => typed(key, field, ValueKind::Float, |value| match value {
+                Value::Int(int) => Some(*int as f64),
+                other => other.as_float(),
+            }),
+        }
     }
 
     /// The byte string at `key`; `None` if the key is absent or null.
@@ -222,7 +249,10 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_bytes(&self, key: &str) -> Result<Option<&Bytes>> {
-        self.typed(key, ValueKind::Bytes, Value::as_bytes)
+        match self.field(key) {
+            Field::Bytes(value) => Ok(Some(value)),
+            field => typed(key, field, ValueKind::Bytes, Value::as_bytes),
+        }
     }
 
     /// The text at `key`; `None` if the key is absent or null.
@@ -231,7 +261,11 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_text(&self, key: &str) -> Result<Option<&ByteString>> {
-        self.typed(key, ValueKind::Text, Value::as_text)
+        match self.field(key) {
+            Field::Text(value) => Ok(Some(value)),
+            Field::Channel(name) => Ok(Some(name.as_text())),
+            field => typed(key, field, ValueKind::Text, Value::as_text),
+        }
     }
 
     /// The list at `key`; `None` if the key is absent or null.
@@ -240,7 +274,7 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_list(&self, key: &str) -> Result<Option<&[Value]>> {
-        self.typed(key, ValueKind::List, Value::as_list)
+        typed(key, self.value(key), ValueKind::List, Value::as_list)
     }
 
     /// The map at `key`; `None` if the key is absent or null.
@@ -249,7 +283,7 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool).
     pub fn opt_map(&self, key: &str) -> Result<Option<&Map>> {
-        self.typed(key, ValueKind::Map, Value::as_map)
+        typed(key, self.value(key), ValueKind::Map, Value::as_map)
     }
 
     /// The channel named at `key`; `None` if the key is absent or null.
@@ -258,25 +292,46 @@ impl Message {
     ///
     /// As [`opt_bool`](Self::opt_bool), and [`Error::InvalidName`].
     pub fn opt_channel(&self, key: &str) -> Result<Option<ChannelName>> {
+        if let Field::Channel(name) = self.field(key) {
+            return Ok(Some(name.clone()));
+        }
         self.opt_text(key)?
             .map(|text| ChannelName::new(text.clone()))
             .transpose()
     }
 
-    fn typed<'a, T>(
-        &'a self,
-        key: &str,
-        expected: ValueKind,
-        convert: impl FnOnce(&'a Value) -> Option<T>,
-    ) -> Result<Option<T>> {
-        match self.map.get(key) {
-            None | Some(Value::Null) => Ok(None),
-            Some(value) => convert(value).map(Some).ok_or_else(|| Error::WrongType {
-                key: key.to_owned(),
-                expected,
-                found: value.kind(),
-            }),
-        }
+    /// Roughly how many bytes the texts and byte strings of the message have, those in its lists
+    /// and maps left out: for limits on what is kept in memory.
+    #[must_use]
+    pub fn payload_size(&self) -> usize {
+        self.content.payload_size()
+    }
+
+    /// The value at `key`, even if it is a field so far.
+    fn value(&self, key: &str) -> Field<'_> {
+        self.get(key).map_or(Field::Absent, Field::Value)
+    }
+}
+
+/// Converts what is at a key, if it is a value.
+fn typed<'m, T>(
+    key: &str,
+    field: Field<'m>,
+    expected: ValueKind,
+    convert: impl FnOnce(&'m Value) -> Option<T>,
+) -> Result<Option<T>> {
+    let converted = match field {
+        Field::Absent | Field::Value(Value::Null) => return Ok(None),
+        Field::Value(value) => convert(value),
+        _ => None,
+    };
+    match (converted, field.kind()) {
+        (None, Some(found)) => Err(Error::WrongType {
+            key: key.to_owned(),
+            expected,
+            found,
+        }),
+        (converted, _) => Ok(converted),
     }
 }
 
@@ -286,15 +341,23 @@ fn required<T>(key: &str, value: Result<Option<T>>) -> Result<T> {
     })
 }
 
+impl PartialEq for Message {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_map() == other.as_map()
+    }
+}
+
 impl From<Map> for Message {
     fn from(map: Map) -> Self {
-        Self { map: Arc::new(map) }
+        Self {
+            content: Content::Map(Arc::new(map)),
+        }
     }
 }
 
 impl<K: Into<ByteString>, V: Into<Value>> Extend<(K, V)> for Message {
     fn extend<I: IntoIterator<Item = (K, V)>>(&mut self, entries: I) {
-        Arc::make_mut(&mut self.map).extend(entries);
+        self.content.make_mut().extend(entries);
     }
 }
 
