@@ -3,9 +3,9 @@
 use asgiref::protocol::{Address, Headers};
 use bytes::Bytes;
 use bytestring::ByteString;
-use hyper::header::{HOST, HeaderName, TRANSFER_ENCODING};
+use hyper::Version;
+use hyper::header::{self, HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
-use hyper::{HeaderMap, Version};
 
 use crate::connection::Connection;
 use crate::http::pages::{self, Page};
@@ -33,10 +33,6 @@ impl Head {
     ///
     /// The page to answer with if it breaks a rule of HTTP, or of this server.
     pub(crate) fn read(connection: &Connection, parts: &Parts) -> Result<Self, Page> {
-        check_host(parts.version, &parts.headers)?;
-        if parts.headers.contains_key(TRANSFER_ENCODING) && connection.watch.saw_two_lengths() {
-            return Err(pages::AMBIGUOUS_LENGTH);
-        }
         let raw_path = parts.uri.path();
         if raw_path.is_empty() {
             return Err(pages::NO_CONNECT);
@@ -46,8 +42,8 @@ impl Head {
         }
         let query = parts.uri.query().unwrap_or_default();
 
-        let lengths = parts.headers.iter();
-        let size: usize = lengths
+        let fields = parts.headers.iter();
+        let size: usize = fields
             .map(|(name, value)| name.as_str().len() + value.len())
             .sum();
         let mut packer = Packer::with_capacity(raw_path.len() + query.len() + size);
@@ -60,16 +56,34 @@ impl Head {
 
         let mut root_path = connection.shared.options.root_path.clone();
         let mut headers = Headers::with_capacity(parts.headers.len());
+        let mut hosts = 0;
         for (name, value) in &parts.headers {
-            if *name == ROOT_PATH {
-                if connection.is_trusted_proxy {
-                    root_path = read_root_path(value.as_bytes())?;
+            let value = value.as_bytes();
+            match *name {
+                HOST if !value.iter().copied().all(is_host_byte) => return Err(pages::BAD_HOST),
+                HOST => hosts += 1,
+                TRANSFER_ENCODING if connection.watch.saw_two_lengths() => {
+                    return Err(pages::AMBIGUOUS_LENGTH);
                 }
-            } else if !name.as_str().contains('_') {
-                // A name with `_` would be taken for another one by what builds environment
-                // variables of names.
-                headers.push(packer.put(name.as_ref()), packer.put(value.as_bytes()));
+                ref name if *name == ROOT_PATH => {
+                    if connection.is_trusted_proxy {
+                        root_path = read_root_path(value)?;
+                    }
+                    continue;
+                }
+                _ => {}
             }
+            match known_name(name) {
+                Some(name) => headers.push(name, packer.put(value)),
+                // A name with `_` would be taken for another one by what makes names of
+                // environment variables of them.
+                None if name.as_str().contains('_') => {}
+                None => headers.push(packer.put(name.as_ref()), packer.put(value)),
+            }
+        }
+        // HTTP/1.1 wants exactly one host (RFC 9112, section 3.2); no version knows more.
+        if hosts > 1 || (hosts == 0 && parts.version == Version::HTTP_11) {
+            return Err(pages::BAD_HOST);
         }
 
         let forwarded = if connection.is_trusted_proxy {
@@ -88,13 +102,22 @@ impl Head {
     }
 }
 
-/// HTTP/1.1 wants exactly one host (RFC 9112, section 3.2); no version knows more than one.
-fn check_host(version: Version, headers: &HeaderMap) -> Result<(), Page> {
-    let mut hosts = headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (None, _) if version != Version::HTTP_11 => Ok(()),
-        (Some(host), None) if host.as_bytes().iter().copied().all(is_host_byte) => Ok(()),
-        _ => Err(pages::BAD_HOST),
+/// The usual names, so that they need not be copied.
+fn known_name(name: &HeaderName) -> Option<&'static str> {
+    macro_rules! known {
+        ($($name:ident)*) => {
+            match *name {
+                $(header::$name => Some(const { header::$name }.as_str()),)*
+                _ => None,
+            }
+        };
+    }
+    known! {
+        ACCEPT ACCEPT_ENCODING ACCEPT_LANGUAGE AUTHORIZATION CACHE_CONTROL CONNECTION
+        CONTENT_LENGTH CONTENT_TYPE COOKIE DNT EXPECT FORWARDED HOST IF_MATCH IF_MODIFIED_SINCE
+        IF_NONE_MATCH ORIGIN PRAGMA RANGE REFERER SEC_WEBSOCKET_EXTENSIONS SEC_WEBSOCKET_KEY
+        SEC_WEBSOCKET_PROTOCOL SEC_WEBSOCKET_VERSION TE TRANSFER_ENCODING UPGRADE
+        UPGRADE_INSECURE_REQUESTS USER_AGENT VIA
     }
 }
 

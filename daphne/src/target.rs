@@ -34,6 +34,9 @@ impl Packer {
     }
 
     pub(crate) fn put(&mut self, piece: &[u8]) -> Bytes {
+        if piece.is_empty() {
+            return Bytes::new();
+        }
         self.packed.put_slice(piece);
         self.packed.split().freeze()
     }

@@ -1,6 +1,6 @@
 use bytestring::ByteString;
 
-use super::rules::parse_channel;
+use super::rules::{parse_channel, parse_local_part};
 use super::text::text_traits;
 use super::{ChannelKind, invalid};
 use crate::error::Result;
@@ -135,10 +135,18 @@ impl ChannelName {
                 "only a `!` name has a local part",
             ));
         }
-        let mut text = String::with_capacity(usize::from(self.head) + local.len());
+        let head = usize::from(self.head);
+        let mut text = String::with_capacity(head + local.len());
         text.push_str(self.non_local());
         text.push_str(local);
-        Self::new(text)
+        match parse_local_part(head, local.as_bytes()) {
+            Ok(()) => Ok(Self {
+                text: text.into(),
+                kind: self.kind,
+                head: self.head,
+            }),
+            Err(reason) => Err(invalid("channel", &text, reason)),
+        }
     }
 
     /// Checks that the name may be passed to `receive`: a process-specific channel is received

@@ -8,8 +8,46 @@ const EMPTY: &str = "it is empty";
 const ILLEGAL: &str = "only ASCII letters, digits, `.`, `-` and `_` are allowed";
 const NO_MAIN_NAME: &str = "something must come before the `?` or `!`";
 
+/// What a byte is in a name.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Illegal,
+    Name,
+    Type,
+}
+
+/// The class of every byte. Names are checked for every message, so this is looked up.
+const CLASSES: [Class; 256] = {
+    let mut classes = [Class::Illegal; 256];
+    let mut byte = 0;
+    while byte < classes.len() {
+        classes[byte] = match byte as u8 {
+            b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'.' | b'-' | b'_' => Class::Name,
+            b'?' | b'!' => Class::Type,
+            _ => Class::Illegal,
+        };
+        byte += 1;
+    }
+    classes
+};
+
 const fn is_name_byte(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'_')
+    matches!(CLASSES[byte as usize], Class::Name)
+}
+
+/// Checks what follows a `!` that comes after `head` bytes.
+pub(super) const fn parse_local_part(head: usize, local: &[u8]) -> Result<(), &'static str> {
+    if head + local.len() > MAX_NAME_LENGTH {
+        return Err(TOO_LONG);
+    }
+    let mut at = 0;
+    while at < local.len() {
+        if !is_name_byte(local[at]) {
+            return Err(ILLEGAL);
+        }
+        at += 1;
+    }
+    Ok(())
 }
 
 pub(super) const fn parse_channel(name: &[u8]) -> Result<(ChannelKind, u8), &'static str> {
@@ -24,7 +62,8 @@ pub(super) const fn parse_channel(name: &[u8]) -> Result<(ChannelKind, u8), &'st
     let mut at = 0;
     while at < name.len() {
         let byte = name[at];
-        if byte == b'?' || byte == b'!' {
+        let class = CLASSES[byte as usize];
+        if matches!(class, Class::Type) {
             if !matches!(kind, ChannelKind::Normal) {
                 return Err("it has more than one `?` or `!`");
             }
@@ -37,7 +76,7 @@ pub(super) const fn parse_channel(name: &[u8]) -> Result<(ChannelKind, u8), &'st
                 ChannelKind::ProcessSpecific
             };
             head = at + 1;
-        } else if !is_name_byte(byte) {
+        } else if matches!(class, Class::Illegal) {
             return Err(ILLEGAL);
         }
         at += 1;

@@ -60,9 +60,12 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
 
     let end = {
         let mut timer = pin!(Timer::new(&connection));
-        let mut told = false;
+        let (mut told, mut attending) = (false, false);
         poll_fn(|context| {
-            connection.mailbox.attend(context);
+            // The task stays the same, so once is enough.
+            if !std::mem::replace(&mut attending, true) {
+                connection.mailbox.attend(context);
+            }
             loop {
                 match connection.shared.stage() {
                     Stage::Running => {}

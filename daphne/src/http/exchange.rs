@@ -8,6 +8,7 @@ use tokio::time::Instant;
 use crate::access_log::Action;
 use crate::connection::Connection;
 use crate::disconnect::send_http_disconnect;
+use crate::head::Head;
 use crate::options::DisconnectMessages;
 
 use super::upload::UploadGuard;
@@ -66,10 +67,17 @@ impl Exchange {
         self.log = Some(Box::new(log));
     }
 
-    /// The application knows of the request, at `path`.
-    pub(crate) fn announce(&mut self, path: ByteString) {
+    /// The request is known to be for this path, and to come from this client.
+    pub(super) fn set_origin(&mut self, head: &Head) {
+        self.path = head.path.clone();
+        if let Some(log) = &mut self.log {
+            log.client.clone_from(&head.client);
+        }
+    }
+
+    /// The application knows of the request.
+    pub(super) fn announce(&mut self) {
         self.announced = true;
-        self.path = path;
     }
 
     pub(crate) fn set_upload(&mut self, upload: UploadGuard) {
@@ -87,13 +95,6 @@ impl Exchange {
     /// So many bytes more of the response were handed on.
     pub(crate) fn add_size(&mut self, bytes: usize) {
         self.size += bytes as u64;
-    }
-
-    /// The client is the one a proxy names.
-    pub(super) fn set_log_client(&mut self, client: &Option<Address>) {
-        if let Some(log) = &mut self.log {
-            log.client.clone_from(client);
-        }
     }
 
     /// The application's response would come too late; it is told, and the server answers.

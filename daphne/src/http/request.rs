@@ -1,13 +1,12 @@
-use asgiref::ChannelName;
 use asgiref::protocol::http;
 use bytes::Bytes;
 use bytestring::ByteString;
 use hyper::http::request::Parts;
 use hyper::{Method, Version};
 
-use crate::connection::Connection;
 use crate::head::Head;
 
+use super::exchange::Exchange;
 use super::pages::Page;
 
 /// Translates a request, but for its body.
@@ -15,14 +14,11 @@ use super::pages::Page;
 /// # Errors
 ///
 /// The page to answer with if the request breaks a rule.
-pub(super) fn translate(
-    connection: &Connection,
-    parts: &Parts,
-    reply_channel: ChannelName,
-) -> Result<http::Request, Page> {
-    let head = Head::read(connection, parts)?;
+pub(super) fn translate(exchange: &mut Exchange, parts: &Parts) -> Result<http::Request, Page> {
+    let head = Head::read(exchange.connection(), parts)?;
+    exchange.set_origin(&head);
     Ok(http::Request {
-        reply_channel,
+        reply_channel: exchange.reply_channel().clone(),
         http_version: http_version(parts.version),
         method: method_text(&parts.method),
         scheme: ByteString::from_static(if head.is_secure { "https" } else { "http" }),
@@ -33,7 +29,7 @@ pub(super) fn translate(
         body: Bytes::new(),
         body_channel: None,
         client: head.client,
-        server: connection.server.clone(),
+        server: exchange.connection().server.clone(),
     })
 }
 

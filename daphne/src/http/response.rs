@@ -1,4 +1,3 @@
-use asgiref::protocol::http;
 use bytes::Bytes;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
@@ -10,6 +9,7 @@ use tracing::warn;
 use super::body::ReplyBody;
 use super::exchange::Exchange;
 use super::pages::{self, Page};
+use super::reply::Reply;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -24,16 +24,16 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Makes it of the application's first message, with the emptied `headers` for its own.
+    /// Makes it of the application's first message, whose header fields are in `headers`.
     ///
     /// # Errors
     ///
     /// What is wrong with the message.
-    pub(super) fn read(
+    pub(super) fn new(
         exchange: &Exchange,
         method: &Method,
         mut headers: HeaderMap,
-        reply: http::Response,
+        reply: Reply,
     ) -> Result<Self, &'static str> {
         if reply.closed {
             return Err("it says that the response cannot be completed");
@@ -46,40 +46,45 @@ impl Answer {
         let has_body = *method != Method::HEAD
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
 
-        let mut length = Length::Absent;
-        headers.reserve(reply.headers.len());
-        for (name, value) in reply.headers {
-            let (Ok(name), Ok(value)) = (
-                HeaderName::from_bytes(&name),
-                HeaderValue::from_maybe_shared(value),
-            ) else {
-                return Err("one of its headers must not be sent");
-            };
-            match name {
+        let mut lengths = (Length::Absent, 0);
+        let mut is_framed = false;
+        for (name, value) in &headers {
+            match *name {
+                CONTENT_LENGTH => lengths = (lengths.0.and(value), lengths.1 + 1),
                 // How the response is framed is the server's business.
-                TRANSFER_ENCODING | UPGRADE => {}
-                CONNECTION => {
-                    if asks_to_close(&value) {
-                        headers.insert(CONNECTION, CLOSE);
-                    }
-                }
-                CONTENT_LENGTH => length = length.and(&value),
-                name if name == KEEP_ALIVE || name == PROXY_CONNECTION => {}
-                name => {
-                    headers.append(name, value);
-                }
+                CONNECTION | TRANSFER_ENCODING | UPGRADE => is_framed = true,
+                ref name => is_framed |= *name == KEEP_ALIVE || *name == PROXY_CONNECTION,
             }
         }
-        add_server(exchange, &mut headers);
-        let is_known = !reply.more_content && !reply.content.is_empty();
-        if *method == Method::HEAD && length == Length::Absent && is_known {
-            // What a GET would have got.
-            length = Length::Known(reply.content.len() as u64);
+        if is_framed {
+            remove_framing(&mut headers);
         }
-        if let Some(length) = length.usable(exchange, &reply.content, reply.more_content, has_body)
-            && status != StatusCode::NO_CONTENT
-        {
-            headers.insert(CONTENT_LENGTH, length);
+        add_server(exchange, &mut headers);
+        match lengths {
+            (Length::Absent, _) if *method == Method::HEAD => {
+                // What a GET would have got, as far as it can be known.
+                if !reply.more_content && !reply.content.is_empty() {
+                    headers.insert(CONTENT_LENGTH, reply.content.len().into());
+                }
+            }
+            (Length::Absent, _) => {}
+            _ if status == StatusCode::NO_CONTENT => {
+                headers.remove(CONTENT_LENGTH);
+            }
+            (Length::Known(length), lines) if fits(length, &reply, has_body) => {
+                if lines > 1 {
+                    headers.insert(CONTENT_LENGTH, length.into());
+                }
+            }
+            _ => {
+                // A wrong length would make the client wait for what never comes, or take the
+                // rest for another response.
+                warn!(
+                    channel = %exchange.reply_channel(),
+                    "the content-length of a response is not its length; left out"
+                );
+                headers.remove(CONTENT_LENGTH);
+            }
         }
         Ok(Self {
             status,
@@ -108,14 +113,9 @@ impl Answer {
 }
 
 /// Makes a response of one of the server's own pages.
-pub(super) fn page(
-    mut exchange: Exchange,
-    method: &Method,
-    mut headers: HeaderMap,
-    page: Page,
-) -> Response<ReplyBody> {
+pub(super) fn page(mut exchange: Exchange, method: &Method, page: Page) -> Response<ReplyBody> {
     let html = page.html();
-    headers.clear();
+    let mut headers = HeaderMap::new();
     headers.insert(CONTENT_TYPE, pages::HTML);
     if page.closes {
         headers.insert(CONNECTION, CLOSE);
@@ -132,6 +132,24 @@ pub(super) fn page(
     *response.status_mut() = page.status;
     *response.headers_mut() = headers;
     response
+}
+
+/// Takes out the header fields that are about the connection; of `Connection` only the wish to
+/// close it stays.
+fn remove_framing(headers: &mut HeaderMap) {
+    let closes = headers.get_all(CONNECTION).iter().any(asks_to_close);
+    for name in [
+        &CONNECTION,
+        &TRANSFER_ENCODING,
+        &UPGRADE,
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+    ] {
+        headers.remove(name);
+    }
+    if closes {
+        headers.insert(CONNECTION, CLOSE);
+    }
 }
 
 fn add_server(exchange: &Exchange, headers: &mut HeaderMap) {
@@ -171,29 +189,11 @@ impl Length {
             _ => Self::Unusable,
         }
     }
+}
 
-    /// The header to send, if any. A length that is wrong would make the client wait for what
-    /// never comes, or take the rest for another response, so it is left to the server.
-    fn usable(
-        self,
-        exchange: &Exchange,
-        content: &Bytes,
-        more: bool,
-        has_body: bool,
-    ) -> Option<HeaderValue> {
-        match self {
-            Self::Absent => None,
-            Self::Known(length) if !has_body || more => Some(length.into()),
-            Self::Known(length) if length == content.len() as u64 => Some(length.into()),
-            Self::Known(_) | Self::Unusable => {
-                warn!(
-                    channel = %exchange.reply_channel(),
-                    "the content-length of a response is not its length; left out"
-                );
-                None
-            }
-        }
-    }
+/// Whether a response can have the length its header says, as far as it can be known.
+fn fits(length: u64, reply: &Reply, has_body: bool) -> bool {
+    !has_body || reply.more_content || length == reply.content.len() as u64
 }
 
 #[cfg(test)]

@@ -2,10 +2,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 use std::task::Poll;
 
-use asgiref::ChannelName;
 use asgiref::protocol::http;
+use asgiref::{ChannelName, Message};
 use bytestring::ByteString;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
@@ -20,6 +20,7 @@ use crate::websocket;
 use super::body::{Abort, ReplyBody};
 use super::exchange::{Exchange, LogInfo};
 use super::pages::{self, Page};
+use super::reply::Reply;
 use super::request::{method_text, translate};
 use super::response::{self, Answer};
 use super::upload::{FirstPart, RequestBody, UploadGuard};
@@ -37,10 +38,10 @@ pub(crate) async fn serve(
     request: Request<Incoming>,
 ) -> Result<Response<ReplyBody>, Abort> {
     let started = Instant::now();
-    let (parts, body) = request.into_parts();
+    let (mut parts, body) = request.into_parts();
     if websocket::is_handshake(&parts) {
         // Boxed so that a request does not pay for what is rare.
-        let has_body = !hyper::body::Body::is_end_stream(&body);
+        let has_body = !body.is_end_stream();
         let response = websocket::connect(connection, parts, has_body, started);
         return Ok(Box::pin(response).await);
     }
@@ -52,65 +53,70 @@ pub(crate) async fn serve(
         let log = log_info(&exchange, &parts, started);
         exchange.set_log(log);
     }
-    let answer = answer(&mut exchange, &parts, body).await;
+    let request = translate(&mut exchange, &parts);
+    // What hyper keeps of the head is let go, so that its buffer can be used again while the
+    // application works; and the emptied map becomes that of the response.
+    drop(std::mem::take(&mut parts.uri));
+    parts.headers.clear();
+    let (method, mut headers) = (parts.method, parts.headers);
 
-    // The request's map becomes that of the response, which saves making one.
-    let Parts {
-        method,
-        mut headers,
-        ..
-    } = parts;
-    headers.clear();
-    Ok(match answer {
-        Ok(reply) => match Answer::read(&exchange, &method, headers, reply) {
-            Ok(answer) => answer.into_response(exchange),
+    let answer = match request {
+        Ok(request) if body.is_end_stream() => {
+            send(&mut exchange, request.into(), None, &mut headers).await
+        }
+        // Boxed so that a request without a body does not pay for one that has.
+        Ok(request) => Box::pin(upload(&mut exchange, request, body, &mut headers)).await,
+        Err(page) => Err(page),
+    };
+    let page = match answer {
+        Ok(reply) => match Answer::new(&exchange, &method, headers, reply) {
+            Ok(answer) => return Ok(answer.into_response(exchange)),
             Err(problem) => {
                 exchange.connection().shared.counters.bad_reply();
                 error!(
                     channel = %exchange.reply_channel(),
                     "the application's message cannot be a response: {problem}"
                 );
-                response::page(exchange, &method, HeaderMap::new(), pages::BAD_RESPONSE)
+                pages::BAD_RESPONSE
             }
         },
-        Err(page) => response::page(exchange, &method, headers, page),
-    })
+        Err(page) => page,
+    };
+    Ok(response::page(exchange, &method, page))
+}
+
+/// Reads the body, or its beginning, and goes on as with a request that has none.
+async fn upload(
+    exchange: &mut Exchange,
+    mut request: http::Request,
+    body: Incoming,
+    headers: &mut HeaderMap,
+) -> Result<Reply, Page> {
+    let rest = receive(exchange.connection(), &mut request, body).await?;
+    send(exchange, request.into(), rest, headers).await
 }
 
 /// Hands the request to the application and waits for the first message of its response.
-async fn answer(
+async fn send(
     exchange: &mut Exchange,
-    parts: &Parts,
-    body: Incoming,
-) -> Result<http::Response, Page> {
-    let connection = Arc::clone(exchange.connection());
-    let shared = &connection.shared;
-    let mut request = translate(&connection, parts, exchange.reply_channel().clone())?;
-
-    let rest = if hyper::body::Body::is_end_stream(&body) {
-        None
-    } else {
-        // Boxed so that a request without a body does not pay for one that has.
-        Box::pin(receive(&connection, &mut request, body)).await?
-    };
-    exchange.set_log_client(&request.client);
-    let path = request.path.clone();
-    match shared.layer.send(&http::REQUEST, request.into()).await {
-        Ok(()) => {
-            shared.counters.request_sent();
-            exchange.announce(path);
+    request: Message,
+    rest: Option<Rest>,
+    headers: &mut HeaderMap,
+) -> Result<Reply, Page> {
+    let shared = &exchange.connection().shared;
+    if let Err(error) = shared.layer.send(&http::REQUEST, request).await {
+        if rest.is_some() {
+            exchange.connection().watch.linger();
         }
-        Err(error) => {
-            if rest.is_some() {
-                connection.watch.linger();
-            }
-            return Err(not_sent(shared, &error));
-        }
+        return Err(not_sent(shared, &error));
     }
+    shared.counters.request_sent();
+    exchange.announce();
     if let Some(rest) = rest {
-        exchange.set_upload(rest.body.follow(&connection, rest.channel));
+        let upload = rest.body.follow(exchange.connection(), rest.channel);
+        exchange.set_upload(upload);
     }
-    let reply = first_reply(exchange, &connection).await;
+    let reply = first_reply(exchange, headers).await;
     if reply
         .as_ref()
         .is_err_and(|page| *page != pages::BAD_RESPONSE)
@@ -171,8 +177,10 @@ fn not_sent(shared: &Shared, error: &asgiref::Error) -> Page {
     pages::FAILED
 }
 
-/// Waits for the first message of the response.
-async fn first_reply(exchange: &Exchange, connection: &Connection) -> Result<http::Response, Page> {
+/// Waits for the first message of the response; its header fields are put into `headers`.
+async fn first_reply(exchange: &Exchange, headers: &mut HeaderMap) -> Result<Reply, Page> {
+    let connection = exchange.connection();
+    let channel = exchange.reply_channel();
     loop {
         let message = poll_fn(|context| match connection.mailbox.poll_next(context) {
             Poll::Ready(Ok(message)) => Poll::Ready(Ok(message)),
@@ -182,23 +190,22 @@ async fn first_reply(exchange: &Exchange, connection: &Connection) -> Result<htt
                 Some(page) => Poll::Ready(Err(page)),
                 None => Poll::Pending,
             },
-        })
-        .await
-        .inspect_err(|page| {
+        });
+        let message = message.await.inspect_err(|page| {
             if *page == pages::NO_ANSWER {
                 connection.shared.counters.timed_out();
-                warn!(channel = %exchange.reply_channel(), "no worker answered in time; answering 503");
+                warn!(%channel, "no worker answered in time; answering 503");
             }
         })?;
         if message.contains_key(PUSH) {
             // What the specification asks of a server whose peer cannot be pushed to.
-            debug!(channel = %exchange.reply_channel(), "ignored a server push");
+            debug!(%channel, "ignored a server push");
             continue;
         }
-        return http::Response::try_from(&message).map_err(|failure| {
+        return Reply::read(&message, headers).map_err(|failure| {
             connection.shared.counters.bad_reply();
             error!(
-                channel = %exchange.reply_channel(),
+                %channel,
                 error = &failure as &dyn std::error::Error,
                 "the application's message is no response; answering 500"
             );

@@ -7,7 +7,7 @@ use asgiref::{ChannelName, Message};
 use rand::Rng as _;
 use rand::distr::{Alphabetic, SampleString as _};
 
-use super::address;
+use super::address::{self, LocalPart};
 use super::mailbox::{Delivery, Mailbox, Room};
 
 /// A power of two, so that a connection's shard is a mask of its number.
@@ -50,11 +50,9 @@ impl<T: Addressee> ReplyTable<T> {
 
     /// The reply channel of `request` of the connection `connection`.
     pub(crate) fn name(&self, connection: u64, request: u64) -> ChannelName {
-        let prefix = self.channel.as_str();
-        let mut name = String::with_capacity(prefix.len() + 16);
-        name.push_str(prefix);
-        address::write(&mut name, connection, request);
-        ChannelName::new(name).expect("letters, digits and dots make a valid name")
+        self.channel
+            .with_local_part(LocalPart::new(connection, request).as_str())
+            .expect("letters, digits, `-` and `_` make a valid local part")
     }
 
     /// Enters a connection, which `make` makes once it has a number; random, so that nobody can

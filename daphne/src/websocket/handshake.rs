@@ -35,6 +35,10 @@ const fn refuse(text: &'static str) -> Refusal {
 /// Whether a request asks for a WebSocket. One that offers several things to upgrade to is taken
 /// as plain HTTP.
 pub(crate) fn is_handshake(parts: &Parts) -> bool {
+    // With every upgrade hyper sends something along, so that most requests need no look.
+    if parts.version == Version::HTTP_11 && parts.extensions.is_empty() {
+        return false;
+    }
     parts
         .headers
         .get(UPGRADE)
@@ -160,6 +164,7 @@ mod tests {
             .header("connection", "keep-alive, Upgrade")
             .header("sec-websocket-key", KEY)
             .header("sec-websocket-version", "13")
+            .extension("as hyper does")
             .body(())
             .unwrap();
         let (mut parts, ()) = request.into_parts();
