@@ -211,6 +211,16 @@ const DEVIATIONS: &[Deviation] = &[
         },
     },
     Deviation {
+        cases: &["disconnect full"],
+        reason: "a disconnect message that finds its channel full is sent when there is room",
+        apply: |outcome| outcome.surplus.messages = vec![disconnect(1000, 1)],
+    },
+    Deviation {
+        cases: &["receive full"],
+        reason: "the application learns of the end of a connection that it could not follow",
+        apply: |outcome| outcome.surplus.messages = vec![disconnect(1013, 2)],
+    },
+    Deviation {
         cases: &["connect timeout -1"],
         reason: "-1 is no timeout, as the help of the original says",
         apply: |outcome| {

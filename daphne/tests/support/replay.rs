@@ -278,7 +278,7 @@ impl Player {
         }
         let lines = self.log.lines(wanted.access_log.len(), STEP_LIMIT).await;
         seen.access_log = lines.iter().map(|line| self.anonymise(line)).collect();
-        seen.surplus = self.finish().await;
+        seen.surplus = self.finish(&wanted.surplus).await;
         seen
     }
 
@@ -379,13 +379,14 @@ impl Player {
     }
 
     /// Brings the case to an end and returns what came beyond the expected: whatever was on its
-    /// way before the answer to something asked only now.
-    async fn finish(&mut self) -> Step {
+    /// way before the answer to something asked only now, and the messages of `wanted`.
+    async fn finish(&mut self, wanted: &Step) -> Step {
         self.layer.set(Fault::None);
         let mut surplus = Step {
-            messages: self.pending().await,
+            messages: self.messages(wanted).await,
             events: Vec::new(),
         };
+        surplus.messages.extend(self.pending().await);
         let mut ended_here = Vec::new();
         if self.client.is_some() && !self.decoder.is_closed() {
             if self.decoder.is_websocket() {
