@@ -66,6 +66,9 @@ impl ReplyBody {
 
     /// A body that begins with `content`; the rest comes in messages.
     pub(super) fn stream(exchange: Exchange, content: Bytes) -> Self {
+        let connection = exchange.connection();
+        let limit = connection.shared.options.response_idle_timeout;
+        connection.expect_within(Instant::now(), limit);
         Self {
             content,
             exchange: Some(exchange),

@@ -85,6 +85,24 @@ async fn a_slow_but_steady_upload_is_not_given_up() {
 }
 
 #[tokio::test]
+async fn a_response_that_stalls_is_broken_off() {
+    let server = TestServer::configured(|builder| builder.response_idle_timeout(Some(SHORT))).await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(get("/stalls")).await;
+    let request = app.request().await;
+    let start = message! { "status" => 200, "content" => b"some", "more_content" => true };
+    app.reply(&request, start).await;
+    let head = client.head().await;
+    assert_eq!(head.status, 200);
+    client.expect_chunk(b"some").await;
+    // No second head, no end that would pass for a complete response.
+    client.expect_end().await;
+    app.reply(&request, message! { "content" => b"late" }).await;
+    server.expect_serving().await;
+}
+
+#[tokio::test]
 async fn an_application_may_break_its_response_off() {
     let server = TestServer::start().await;
     let app = server.app();
