@@ -40,7 +40,7 @@ const INTERNAL_ERROR: u16 = 1011;
 const TRY_AGAIN_LATER: u16 = 1013;
 
 /// What one WebSocket always occupies; larger messages get a buffer of their own.
-const READ_BUFFER: usize = 4 * 1024;
+const READ_BUFFER: usize = 2 * 1024;
 
 /// Up to how much is gathered before it is written.
 const WRITE_BUFFER: usize = 16 * 1024;

@@ -20,6 +20,8 @@ mod stats;
 use std::process::ExitCode;
 
 use clap::Parser as _;
+// For its allocator.
+use examples as _;
 use tokio::runtime;
 
 use options::{Options, Role};
