@@ -60,8 +60,11 @@ pub(crate) async fn run(entered: Entered, socket: Watched, early: Bytes, accepte
     let Accepted { presence, reply } = *accepted;
     let connection = Arc::clone(entered.connection());
     let config = config(&connection.shared.options);
-    let stream =
-        WebSocketStream::from_partially_read(socket, early.into(), Role::Server, Some(config));
+    // Copied, and let go of at once: it is mostly empty, but shares the buffer that the request
+    // was read into, which would be kept as long as the WebSocket.
+    let part = early.to_vec();
+    drop(early);
+    let stream = WebSocketStream::from_partially_read(socket, part, Role::Server, Some(config));
     let mut session = Session::new(connection, presence, stream.await);
     session.apply(reply);
     let code = session.run().await;
