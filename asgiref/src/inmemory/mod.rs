@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 
 use crate::config::LayerConfig;
 use crate::error::Result;
@@ -100,6 +101,13 @@ impl ChannelLayer for InMemoryChannelLayer {
         check_receivable(channels)?;
         // A reader of a channel that is never empty lets other tasks of its thread run.
         consume_budget().await;
+        if let Some(received) = self.shared.try_receive(channels, &self.shared.moment()) {
+            return Ok(received);
+        }
+        // Those who are ready to run may be about to send. Several messages of theirs are then
+        // taken in one go, instead of each waking a reader that waits: under load that is half
+        // the cost of a message.
+        yield_now().await;
         let mut moment = self.shared.moment();
         if let Some(received) = self.shared.try_receive(channels, &moment) {
             return Ok(received);
