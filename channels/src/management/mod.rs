@@ -1,5 +1,5 @@
 //! Commands that run an application: as a ready-made command line ([`main`], [`execute`]) and as
-//! functions ([`runserver`], [`runworker`]).
+//! functions ([`runserver()`], [`runworker()`]).
 //!
 //! ```no_run
 //! use std::process::ExitCode;
