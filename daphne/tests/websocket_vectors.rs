@@ -4,7 +4,8 @@ mod support;
 
 use asgiref::{Message, Value, message};
 use support::frames::Frame;
-use support::replay::{Deviation, Outcome, REPLY_CHANNEL, Step, refusal, replay};
+use support::replay::outcome::{Outcome, REPLY_CHANNEL, Step, refusal};
+use support::replay::{Deviation, replay};
 use support::transcript::Event;
 
 /// How many cases there are; none may get lost.
