@@ -116,12 +116,15 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
     match end {
         End::Closed => {
             if let Some(accepted) = connection.take_accepted() {
+                let start = Box::new(websocket::Start {
+                    socket,
+                    early: parts.read_buf,
+                    accepted,
+                });
                 // A task of its own, as small as a WebSocket needs it.
                 let shared = Arc::clone(&connection.shared);
                 drop(connection);
-                shared
-                    .tasks
-                    .spawn(websocket::run(entered, socket, parts.read_buf, accepted));
+                shared.tasks.spawn(websocket::run(entered, start));
             } else if connection.watch.is_lingering() {
                 linger(socket.into_inner()).await;
             }

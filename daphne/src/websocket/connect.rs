@@ -60,7 +60,9 @@ pub(crate) async fn connect(
     let reply_channel = connection.begin(started, limits.into_iter().flatten().min());
 
     // From here on, whatever happens, the application is told of the end.
-    let mut presence = Presence::new(shared, reply_channel.clone(), head.path.clone());
+    // The path is a part of the whole head, which is not to be kept for as long as the connection.
+    let path = ByteString::from(&*head.path);
+    let mut presence = Presence::new(shared, reply_channel.clone(), path);
     let client = head.client.clone();
     let connect = Connect {
         reply_channel,

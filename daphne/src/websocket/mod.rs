@@ -12,7 +12,7 @@ use presence::Presence;
 
 pub(crate) use connect::connect;
 pub(crate) use handshake::is_handshake;
-pub(crate) use session::run;
+pub(crate) use session::{Start, run};
 
 /// A WebSocket the application has accepted.
 #[derive(Debug)]

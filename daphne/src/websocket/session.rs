@@ -56,21 +56,45 @@ const DEFAULT_LIFETIME: Duration = Duration::from_secs(86_400);
 const LINGER_BYTES: usize = 1024 * 1024;
 
 /// Runs a WebSocket to its end. `early` is what the client sent before it was accepted.
-pub(crate) async fn run(entered: Entered, socket: Watched, early: Bytes, accepted: Box<Accepted>) {
-    let Accepted { presence, reply } = *accepted;
+///
+/// What is kept here is kept for as long as the WebSocket is open, so the pieces it is made of are
+/// put together apart.
+pub(crate) async fn run(entered: Entered, start: Box<Start>) {
     let connection = Arc::clone(entered.connection());
-    let config = config(&connection.shared.options);
-    // Copied, and let go of at once: it is mostly empty, but shares the buffer that the request
-    // was read into, which would be kept as long as the WebSocket.
-    let part = early.to_vec();
-    drop(early);
-    let stream = WebSocketStream::from_partially_read(socket, part, Role::Server, Some(config));
-    let mut session = Session::new(connection, presence, stream.await);
-    session.apply(reply);
+    let mut session = Box::pin(start.session(connection)).await;
     let code = session.run().await;
     // Replies go nowhere from here on, and then the application is told.
     session.presence.set_code(code);
     drop(entered);
+}
+
+/// What a WebSocket begins with.
+pub(crate) struct Start {
+    pub(crate) socket: Watched,
+    /// What the client sent before it was accepted.
+    pub(crate) early: Bytes,
+    pub(crate) accepted: Box<Accepted>,
+}
+
+impl Start {
+    async fn session(self: Box<Self>, connection: Arc<Connection>) -> Session {
+        let Self {
+            socket,
+            early,
+            accepted,
+        } = *self;
+        let Accepted { presence, reply } = *accepted;
+        let config = Some(config(&connection.shared.options));
+        let stream = if early.is_empty() {
+            WebSocketStream::from_raw_socket(socket, Role::Server, config).await
+        } else {
+            // A copy, because hyper's buffer would be kept otherwise, which is larger.
+            WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, config).await
+        };
+        let mut session = Session::new(connection, presence, stream);
+        session.apply(reply);
+        session
+    }
 }
 
 fn config(options: &Options) -> WebSocketConfig {
@@ -95,7 +119,7 @@ struct Session {
     /// When the client stopped taking what is written.
     blocked_since: Option<Instant>,
     /// A frame that `websocket.receive` has had no room for.
-    held: Option<Held>,
+    held: Option<Box<Held>>,
     /// Once a close frame was sent or received.
     closing: Option<Closing>,
 }
@@ -299,7 +323,7 @@ impl Session {
     }
 
     /// Hands a frame to the application; `held` if it was tried before.
-    async fn forward(&mut self, message: Message, held: Option<Held>) {
+    async fn forward(&mut self, message: Message, held: Option<Box<Held>>) {
         let shared = &self.connection.shared;
         let sent = shared
             .layer
@@ -316,12 +340,12 @@ impl Session {
                 Some(held) => (held.give_up, (held.pause * 2).min(LONGEST_PAUSE)),
             };
             if now < give_up {
-                self.held = Some(Held {
+                self.held = Some(Box::new(Held {
                     message,
                     give_up,
                     next_try: (now + pause).min(give_up),
                     pause,
-                });
+                }));
                 return;
             }
             warn!(%channel, "websocket.receive is full; closing the WebSocket");
