@@ -219,7 +219,7 @@ const DEVIATIONS: &[Deviation] = &[
     Deviation {
         cases: &["receive full"],
         reason: "the application learns of the end of a connection that it could not follow",
-        apply: |outcome| outcome.surplus.messages = vec![disconnect(1013, 2)],
+        apply: |outcome| outcome.surplus.messages = vec![disconnect(1013, 1)],
     },
     Deviation {
         cases: &["connect timeout -1"],

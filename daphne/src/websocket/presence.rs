@@ -20,7 +20,7 @@ pub(super) struct Presence {
     shared: Arc<Shared>,
     reply_channel: ChannelName,
     path: ByteString,
-    /// The order of the last message to the application.
+    /// The order of the last message that reached the channel layer.
     order: i64,
     /// The code to be told at the end.
     code: u16,
@@ -80,14 +80,19 @@ impl Presence {
     }
 
     /// The message that carries the next frame to the application.
-    pub(super) fn next(&mut self, frame: Frame) -> Receive {
-        self.order += 1;
+    pub(super) fn next(&self, frame: Frame) -> Receive {
         Receive {
             reply_channel: self.reply_channel.clone(),
             path: self.path.clone(),
             frame,
-            order: self.order,
+            order: self.order + 1,
         }
+    }
+
+    /// The channel layer took that message. One it never took leaves no gap in the order, which
+    /// an application would wait to see filled.
+    pub(super) fn delivered(&mut self) {
+        self.order += 1;
     }
 
     /// Sets what the application will be told as the reason of the end.

@@ -330,6 +330,7 @@ impl Session {
             .send(&websocket::RECEIVE, message.clone())
             .await;
         let Err(failure) = sent else {
+            self.presence.delivered();
             return;
         };
         let channel = self.presence.reply_channel();
