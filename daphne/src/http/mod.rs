@@ -3,7 +3,6 @@
 mod body;
 mod exchange;
 pub(crate) mod pages;
-mod reply;
 mod request;
 mod response;
 mod serve;

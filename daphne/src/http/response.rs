@@ -1,3 +1,4 @@
+use asgiref::protocol::http;
 use bytes::Bytes;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
@@ -9,7 +10,6 @@ use tracing::warn;
 use super::body::ReplyBody;
 use super::exchange::Exchange;
 use super::pages::{self, Page};
-use super::reply::Reply;
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -24,7 +24,7 @@ pub(super) struct Answer {
 }
 
 impl Answer {
-    /// Makes it of the application's first message, whose header fields are in `headers`.
+    /// Makes it of the application's first message, with the emptied `headers` for its own.
     ///
     /// # Errors
     ///
@@ -33,7 +33,7 @@ impl Answer {
         exchange: &Exchange,
         method: &Method,
         mut headers: HeaderMap,
-        reply: Reply,
+        mut reply: http::Response,
     ) -> Result<Self, &'static str> {
         if reply.closed {
             return Err("it says that the response cannot be completed");
@@ -46,44 +46,53 @@ impl Answer {
         let has_body = *method != Method::HEAD
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
 
-        let mut lengths = (Length::Absent, 0);
-        let mut is_framed = false;
-        for (name, value) in &headers {
-            match *name {
-                CONTENT_LENGTH => lengths = (lengths.0.and(value), lengths.1 + 1),
+        let mut length = Length::Absent;
+        headers.reserve(reply.headers.len());
+        for (name, value) in std::mem::take(&mut reply.headers) {
+            let (Ok(name), Ok(value)) = (
+                HeaderName::from_bytes(&name),
+                HeaderValue::from_maybe_shared(value),
+            ) else {
+                return Err("one of its headers must not be sent");
+            };
+            match name {
+                CONTENT_LENGTH => length = length.and(&value),
                 // How the response is framed is the server's business.
-                CONNECTION | TRANSFER_ENCODING | UPGRADE => is_framed = true,
-                ref name => is_framed |= *name == KEEP_ALIVE || *name == PROXY_CONNECTION,
+                TRANSFER_ENCODING | UPGRADE => {}
+                CONNECTION => {
+                    if asks_to_close(&value) {
+                        headers.insert(CONNECTION, CLOSE);
+                    }
+                }
+                name if name == KEEP_ALIVE || name == PROXY_CONNECTION => {}
+                name => {
+                    headers.append(name, value);
+                }
             }
         }
-        if is_framed {
-            remove_framing(&mut headers);
-        }
         add_server(exchange, &mut headers);
-        match lengths {
-            (Length::Absent, _) if *method == Method::HEAD => {
+        match length {
+            Length::Absent if *method == Method::HEAD => {
                 // What a GET would have got, as far as it can be known.
                 if !reply.more_content && !reply.content.is_empty() {
                     headers.insert(CONTENT_LENGTH, reply.content.len().into());
                 }
             }
-            (Length::Absent, _) => {}
-            _ if status == StatusCode::NO_CONTENT => {
-                headers.remove(CONTENT_LENGTH);
-            }
-            (Length::Known(length), lines) if fits(length, &reply, has_body) => {
-                if lines > 1 {
+            Length::Absent => {}
+            _ if status == StatusCode::NO_CONTENT => {}
+            Length::Known(length) if fits(length, &reply, has_body) => {
+                // The length of a body that is here is written by hyper.
+                if !has_body || reply.more_content {
                     headers.insert(CONTENT_LENGTH, length.into());
                 }
             }
-            _ => {
+            Length::Known(_) | Length::Unusable => {
                 // A wrong length would make the client wait for what never comes, or take the
                 // rest for another response.
                 warn!(
                     channel = %exchange.reply_channel(),
                     "the content-length of a response is not its length; left out"
                 );
-                headers.remove(CONTENT_LENGTH);
             }
         }
         Ok(Self {
@@ -134,24 +143,6 @@ pub(super) fn page(mut exchange: Exchange, method: &Method, page: Page) -> Respo
     response
 }
 
-/// Takes out the header fields that are about the connection; of `Connection` only the wish to
-/// close it stays.
-fn remove_framing(headers: &mut HeaderMap) {
-    let closes = headers.get_all(CONNECTION).iter().any(asks_to_close);
-    for name in [
-        &CONNECTION,
-        &TRANSFER_ENCODING,
-        &UPGRADE,
-        &KEEP_ALIVE,
-        &PROXY_CONNECTION,
-    ] {
-        headers.remove(name);
-    }
-    if closes {
-        headers.insert(CONNECTION, CLOSE);
-    }
-}
-
 fn add_server(exchange: &Exchange, headers: &mut HeaderMap) {
     if let Some(name) = &exchange.connection().shared.options.server_name
         && !headers.contains_key(SERVER)
@@ -192,7 +183,7 @@ impl Length {
 }
 
 /// Whether a response can have the length its header says, as far as it can be known.
-fn fits(length: u64, reply: &Reply, has_body: bool) -> bool {
+fn fits(length: u64, reply: &http::Response, has_body: bool) -> bool {
     !has_body || reply.more_content || length == reply.content.len() as u64
 }
 

@@ -6,7 +6,6 @@ use asgiref::protocol::http;
 use asgiref::{ChannelName, Message};
 use bytestring::ByteString;
 use hyper::body::{Body as _, Incoming};
-use hyper::header::HeaderMap;
 use hyper::http::request::Parts;
 use hyper::{Request, Response};
 use tokio::time::Instant;
@@ -20,7 +19,6 @@ use crate::websocket;
 use super::body::{Abort, ReplyBody};
 use super::exchange::{Exchange, LogInfo};
 use super::pages::{self, Page};
-use super::reply::Reply;
 use super::request::{method_text, translate};
 use super::response::{self, Answer};
 use super::upload::{FirstPart, RequestBody, UploadGuard};
@@ -58,14 +56,12 @@ pub(crate) async fn serve(
     // application works; and the emptied map becomes that of the response.
     drop(std::mem::take(&mut parts.uri));
     parts.headers.clear();
-    let (method, mut headers) = (parts.method, parts.headers);
+    let (method, headers) = (parts.method, parts.headers);
 
     let answer = match request {
-        Ok(request) if body.is_end_stream() => {
-            send(&mut exchange, request.into(), None, &mut headers).await
-        }
+        Ok(request) if body.is_end_stream() => send(&mut exchange, request.into(), None).await,
         // Boxed so that a request without a body does not pay for one that has.
-        Ok(request) => Box::pin(upload(&mut exchange, request, body, &mut headers)).await,
+        Ok(request) => Box::pin(upload(&mut exchange, request, body)).await,
         Err(page) => Err(page),
     };
     let page = match answer {
@@ -90,10 +86,9 @@ async fn upload(
     exchange: &mut Exchange,
     mut request: http::Request,
     body: Incoming,
-    headers: &mut HeaderMap,
-) -> Result<Reply, Page> {
+) -> Result<http::Response, Page> {
     let rest = receive(exchange.connection(), &mut request, body).await?;
-    send(exchange, request.into(), rest, headers).await
+    send(exchange, request.into(), rest).await
 }
 
 /// Hands the request to the application and waits for the first message of its response.
@@ -101,8 +96,7 @@ async fn send(
     exchange: &mut Exchange,
     request: Message,
     rest: Option<Rest>,
-    headers: &mut HeaderMap,
-) -> Result<Reply, Page> {
+) -> Result<http::Response, Page> {
     let shared = &exchange.connection().shared;
     if let Err(error) = shared.layer.send(&http::REQUEST, request).await {
         if rest.is_some() {
@@ -116,7 +110,7 @@ async fn send(
         let upload = rest.body.follow(exchange.connection(), rest.channel);
         exchange.set_upload(upload);
     }
-    let reply = first_reply(exchange, headers).await;
+    let reply = first_reply(exchange).await;
     if reply
         .as_ref()
         .is_err_and(|page| *page != pages::BAD_RESPONSE)
@@ -177,8 +171,8 @@ fn not_sent(shared: &Shared, error: &asgiref::Error) -> Page {
     pages::FAILED
 }
 
-/// Waits for the first message of the response; its header fields are put into `headers`.
-async fn first_reply(exchange: &Exchange, headers: &mut HeaderMap) -> Result<Reply, Page> {
+/// Waits for the first message of the response.
+async fn first_reply(exchange: &Exchange) -> Result<http::Response, Page> {
     let connection = exchange.connection();
     let channel = exchange.reply_channel();
     loop {
@@ -202,7 +196,7 @@ async fn first_reply(exchange: &Exchange, headers: &mut HeaderMap) -> Result<Rep
             debug!(%channel, "ignored a server push");
             continue;
         }
-        return Reply::read(&message, headers).map_err(|failure| {
+        return http::Response::try_from(&message).map_err(|failure| {
             connection.shared.counters.bad_reply();
             error!(
                 %channel,
