@@ -1,11 +1,9 @@
-//! The protocol server of a Channels system: turns HTTP requests and WebSockets into messages on a
-//! channel layer, and the application's messages into responses and frames.
+#![doc = include_str!("../README.md")]
 //!
-//! It knows no application. Whoever receives from `http.request`, `websocket.connect`,
-//! `websocket.receive` and `websocket.disconnect` on the same layer is the application, in this
-//! process or another one, and may be restarted while connections stay open.
+//! # Where to begin
 //!
-//! [`Server::builder`] makes a server; [`ServerBuilder`] lists its options.
+//! [`Server::builder`] makes a server; [`ServerBuilder`] lists its options and limits. [`layers`]
+//! opens channel layers by URL, as the program does.
 #![forbid(unsafe_code)]
 
 mod access_log;
