@@ -6,13 +6,7 @@ use std::ffi::OsString;
 use std::process::ExitCode;
 
 use channels::{Application, management};
-use mimalloc::MiMalloc;
 use tokio::runtime;
-
-/// A request is many small allocations that are freed on another thread than they were made on,
-/// which is what this allocator is good at.
-#[global_allocator]
-static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// Runs the command in the program's arguments, as [`management::main`] does; without one,
 /// `runserver`, so that an example needs no more than its name to run.

@@ -20,8 +20,6 @@ mod stats;
 use std::process::ExitCode;
 
 use clap::Parser as _;
-// For its allocator.
-use examples as _;
 use tokio::runtime;
 
 use options::{Options, Role};
