@@ -134,8 +134,9 @@ impl ApplicationBuilder {
     /// Opens the channel layers and makes the application.
     ///
     /// If no layer is called `default`, there will be one in memory, with room for 1,000 messages
-    /// in each channel and for 100,000 on their way to the connections of a protocol server: so
-    /// much is queued for a moment when a group of many sockets is sent a message.
+    /// in each channel, for 100,000 on their way to the connections of a protocol server (so much
+    /// is queued for a moment when a group of many sockets is sent a message), and for 32 in the
+    /// body channel of an upload.
     ///
     /// # Errors
     ///

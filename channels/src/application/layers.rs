@@ -10,10 +10,15 @@ const CAPACITY: usize = 1_000;
 /// Room for messages to all connections of a protocol server together.
 const REPLY_CAPACITY: usize = 100_000;
 
+/// Room in the body channel of one upload. Times the 64 KiB daphne puts into a message it is the
+/// memory that an upload takes whose body arrives faster than it is read; daphne waits then.
+const BODY_CAPACITY: usize = 32;
+
 /// A layer for programs that configured none.
 pub(super) fn private_layer() -> Result<Arc<dyn ChannelLayer>> {
     let config = LayerConfig::new()
         .capacity(CAPACITY)
-        .channel_capacity("daphne.response.*!", REPLY_CAPACITY)?;
+        .channel_capacity("daphne.response.*!", REPLY_CAPACITY)?
+        .channel_capacity("http.request.body?*", BODY_CAPACITY)?;
     Ok(Arc::new(InMemoryChannelLayer::with_config(config)))
 }
