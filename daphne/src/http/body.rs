@@ -2,13 +2,13 @@ use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use asgiref::protocol::http::Response;
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::Instant;
 use tracing::{debug, error, warn};
 
 use super::exchange::Exchange;
+use super::part::Part;
 use super::upload::UploadGuard;
 
 /// Why a response ends without being complete. The client learns it from the connection, which is
@@ -134,7 +134,7 @@ impl http_body::Body for ReplyBody {
 }
 
 /// Waits for the next message of a response; `None` if it is to be ignored.
-fn poll_chunk(exchange: &Exchange, context: &Context<'_>) -> Poll<Result<Option<Response>, Abort>> {
+fn poll_chunk(exchange: &Exchange, context: &Context<'_>) -> Poll<Result<Option<Part>, Abort>> {
     let connection = exchange.connection();
     let (options, counters) = (&connection.shared.options, &connection.shared.counters);
     let channel = exchange.reply_channel();
@@ -153,7 +153,7 @@ fn poll_chunk(exchange: &Exchange, context: &Context<'_>) -> Poll<Result<Option<
         Poll::Pending => return Poll::Pending,
     };
     connection.expect_within(Instant::now(), options.response_idle_timeout);
-    let chunk = match Response::try_from(&message) {
+    let chunk = match Part::read(&message) {
         Ok(chunk) => chunk,
         Err(failure) => {
             counters.bad_reply();

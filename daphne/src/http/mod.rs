@@ -3,6 +3,7 @@
 mod body;
 mod exchange;
 pub(crate) mod pages;
+mod part;
 mod request;
 mod response;
 mod serve;

@@ -1,4 +1,4 @@
-use asgiref::protocol::http;
+use asgiref::Message;
 use bytes::Bytes;
 use hyper::header::{
     CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, SERVER,
@@ -10,6 +10,7 @@ use tracing::warn;
 use super::body::ReplyBody;
 use super::exchange::Exchange;
 use super::pages::{self, Page};
+use super::part::{Part, read_headers};
 
 const KEEP_ALIVE: HeaderName = HeaderName::from_static("keep-alive");
 const PROXY_CONNECTION: HeaderName = HeaderName::from_static("proxy-connection");
@@ -29,60 +30,55 @@ impl Answer {
     /// # Errors
     ///
     /// What is wrong with the message.
-    pub(super) fn new(
+    pub(super) fn read(
         exchange: &Exchange,
         method: &Method,
         mut headers: HeaderMap,
-        mut reply: http::Response,
-    ) -> Result<Self, &'static str> {
-        if reply.closed {
-            return Err("it says that the response cannot be completed");
-        }
-        let status = match reply.status.map(StatusCode::from_u16) {
-            Some(Ok(status)) if !status.is_informational() => status,
-            Some(_) => return Err("its status is not one of a response"),
-            None => return Err("it has no status"),
+        message: &Message,
+    ) -> asgiref::Result<Self> {
+        let part = Part::read(message)?;
+        let Some(status) = part.status else {
+            return Err(asgiref::Error::MissingKey {
+                key: "status".to_owned(),
+            });
         };
+        if part.closed {
+            return Err(asgiref::Error::invalid_message(
+                "closed",
+                "the response cannot be completed",
+            ));
+        }
         let has_body = *method != Method::HEAD
             && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED);
 
         let mut length = Length::Absent;
-        headers.reserve(reply.headers.len());
-        for (name, value) in std::mem::take(&mut reply.headers) {
-            let (Ok(name), Ok(value)) = (
-                HeaderName::from_bytes(&name),
-                HeaderValue::from_maybe_shared(value),
-            ) else {
-                return Err("one of its headers must not be sent");
-            };
-            match name {
-                CONTENT_LENGTH => length = length.and(&value),
-                // How the response is framed is the server's business.
-                TRANSFER_ENCODING | UPGRADE => {}
-                CONNECTION => {
-                    if asks_to_close(&value) {
-                        headers.insert(CONNECTION, CLOSE);
-                    }
-                }
-                name if name == KEEP_ALIVE || name == PROXY_CONNECTION => {}
-                name => {
-                    headers.append(name, value);
+        read_headers(message, |name, value| match name {
+            CONTENT_LENGTH => length = length.and(&value),
+            // How the response is framed is the server's business.
+            TRANSFER_ENCODING | UPGRADE => {}
+            CONNECTION => {
+                if asks_to_close(&value) {
+                    headers.insert(CONNECTION, CLOSE);
                 }
             }
-        }
+            name if name == KEEP_ALIVE || name == PROXY_CONNECTION => {}
+            name => {
+                headers.append(name, value);
+            }
+        })?;
         add_server(exchange, &mut headers);
         match length {
             Length::Absent if *method == Method::HEAD => {
                 // What a GET would have got, as far as it can be known.
-                if !reply.more_content && !reply.content.is_empty() {
-                    headers.insert(CONTENT_LENGTH, reply.content.len().into());
+                if !part.more_content && !part.content.is_empty() {
+                    headers.insert(CONTENT_LENGTH, part.content.len().into());
                 }
             }
             Length::Absent => {}
             _ if status == StatusCode::NO_CONTENT => {}
-            Length::Known(length) if fits(length, &reply, has_body) => {
+            Length::Known(length) if fits(length, &part, has_body) => {
                 // The length of a body that is here is written by hyper.
-                if !has_body || reply.more_content {
+                if !has_body || part.more_content {
                     headers.insert(CONTENT_LENGTH, length.into());
                 }
             }
@@ -98,12 +94,8 @@ impl Answer {
         Ok(Self {
             status,
             headers,
-            content: if has_body {
-                reply.content
-            } else {
-                Bytes::new()
-            },
-            more: has_body && reply.more_content,
+            content: if has_body { part.content } else { Bytes::new() },
+            more: has_body && part.more_content,
         })
     }
 
@@ -183,8 +175,8 @@ impl Length {
 }
 
 /// Whether a response can have the length its header says, as far as it can be known.
-fn fits(length: u64, reply: &http::Response, has_body: bool) -> bool {
-    !has_body || reply.more_content || length == reply.content.len() as u64
+fn fits(length: u64, part: &Part, has_body: bool) -> bool {
+    !has_body || part.more_content || length == part.content.len() as u64
 }
 
 #[cfg(test)]

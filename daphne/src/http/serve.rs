@@ -65,18 +65,22 @@ pub(crate) async fn serve(
         Err(page) => Err(page),
     };
     let page = match answer {
-        Ok(reply) => match Answer::new(&exchange, &method, headers, reply) {
+        Ok(reply) => match Answer::read(&exchange, &method, headers, &reply) {
             Ok(answer) => return Ok(answer.into_response(exchange)),
-            Err(problem) => {
+            Err(failure) => {
                 exchange.connection().shared.counters.bad_reply();
                 error!(
                     channel = %exchange.reply_channel(),
-                    "the application's message cannot be a response: {problem}"
+                    error = &failure as &dyn std::error::Error,
+                    "the application's message is no response; answering 500"
                 );
                 pages::BAD_RESPONSE
             }
         },
-        Err(page) => page,
+        Err(page) => {
+            exchange.abandon();
+            page
+        }
     };
     Ok(response::page(exchange, &method, page))
 }
@@ -86,7 +90,7 @@ async fn upload(
     exchange: &mut Exchange,
     mut request: http::Request,
     body: Incoming,
-) -> Result<http::Response, Page> {
+) -> Result<Message, Page> {
     let rest = receive(exchange.connection(), &mut request, body).await?;
     send(exchange, request.into(), rest).await
 }
@@ -96,7 +100,7 @@ async fn send(
     exchange: &mut Exchange,
     request: Message,
     rest: Option<Rest>,
-) -> Result<http::Response, Page> {
+) -> Result<Message, Page> {
     let shared = &exchange.connection().shared;
     if let Err(error) = shared.layer.send(&http::REQUEST, request).await {
         if rest.is_some() {
@@ -110,14 +114,7 @@ async fn send(
         let upload = rest.body.follow(exchange.connection(), rest.channel);
         exchange.set_upload(upload);
     }
-    let reply = first_reply(exchange).await;
-    if reply
-        .as_ref()
-        .is_err_and(|page| *page != pages::BAD_RESPONSE)
-    {
-        exchange.abandon();
-    }
-    reply
+    first_reply(exchange).await
 }
 
 /// What is left of a body once its beginning was read, and where it goes.
@@ -172,7 +169,7 @@ fn not_sent(shared: &Shared, error: &asgiref::Error) -> Page {
 }
 
 /// Waits for the first message of the response.
-async fn first_reply(exchange: &Exchange) -> Result<http::Response, Page> {
+async fn first_reply(exchange: &Exchange) -> Result<Message, Page> {
     let connection = exchange.connection();
     let channel = exchange.reply_channel();
     loop {
@@ -196,15 +193,7 @@ async fn first_reply(exchange: &Exchange) -> Result<http::Response, Page> {
             debug!(%channel, "ignored a server push");
             continue;
         }
-        return http::Response::try_from(&message).map_err(|failure| {
-            connection.shared.counters.bad_reply();
-            error!(
-                %channel,
-                error = &failure as &dyn std::error::Error,
-                "the application's message is no response; answering 500"
-            );
-            pages::BAD_RESPONSE
-        });
+        return Ok(message);
     }
 }
 
