@@ -1,0 +1,231 @@
+//! A network that fails when the test wants it to.
+
+use std::net::{Ipv4Addr, SocketAddr, TcpListener as StdTcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{oneshot, watch};
+
+use super::block_until;
+
+/// What happens to what is written into a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fate {
+    /// It arrives.
+    Pass,
+    /// It arrives this much later.
+    Delay(Duration),
+    /// It is held back for as long as this lasts; nothing closes.
+    Hold,
+}
+
+/// Stands between clients and a server, and lets pass what the test wants to pass. Its own
+/// threads keep it going, whatever the test does.
+#[derive(Debug)]
+pub struct FaultProxy {
+    port: u16,
+    control: watch::Sender<Control>,
+    open: Arc<AtomicUsize>,
+    _stop: oneshot::Sender<()>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Control {
+    requests: Fate,
+    replies: Fate,
+    accepts: bool,
+    /// Connections made in an earlier generation are closed.
+    generation: u64,
+}
+
+impl FaultProxy {
+    /// A proxy for the server that listens on `port` of 127.0.0.1.
+    pub fn start(port: u16) -> Self {
+        let (control, watcher) = watch::channel(Control {
+            requests: Fate::Pass,
+            replies: Fate::Pass,
+            accepts: true,
+            generation: 0,
+        });
+        let listener = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
+        listener.set_nonblocking(true).expect("a socket");
+        let own_port = listener.local_addr().expect("it is bound").port();
+        let (stop, stopped) = oneshot::channel::<()>();
+        let open = Arc::new(AtomicUsize::new(0));
+        let line = Line {
+            server: (Ipv4Addr::LOCALHOST, port).into(),
+            watcher,
+            open: Arc::clone(&open),
+        };
+        thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread()
+                .enable_all()
+                .build();
+            runtime.expect("a runtime").block_on(async move {
+                tokio::select! {
+                    () = line.accept(listener) => {}
+                    _ = stopped => {}
+                }
+            });
+        });
+        Self {
+            port: own_port,
+            control,
+            open,
+            _stop: stop,
+        }
+    }
+
+    /// The port to connect to instead of the server's.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// How many connections are open.
+    pub fn connections(&self) -> usize {
+        self.open.load(Ordering::SeqCst)
+    }
+
+    /// Everything arrives again, also what was held back on connections that are still open.
+    pub fn pass(&self) {
+        self.change(|control| {
+            control.requests = Fate::Pass;
+            control.replies = Fate::Pass;
+            control.accepts = true;
+        });
+    }
+
+    /// Nothing arrives, in neither direction, and nothing closes: as if a cable had been pulled.
+    pub fn blackhole(&self) {
+        self.change(|control| {
+            control.requests = Fate::Hold;
+            control.replies = Fate::Hold;
+        });
+    }
+
+    /// Requests arrive at the server, its replies nowhere.
+    pub fn hold_replies(&self) {
+        self.change(|control| control.replies = Fate::Hold);
+    }
+
+    /// Everything arrives, later by `delay` each way.
+    pub fn delay(&self, delay: Duration) {
+        self.change(|control| {
+            control.requests = Fate::Delay(delay);
+            control.replies = Fate::Delay(delay);
+        });
+    }
+
+    /// Closes all connections, with what was held back on them.
+    pub fn cut(&self) {
+        self.change(|control| control.generation += 1);
+        block_until("connections to be cut", || self.connections() == 0);
+    }
+
+    /// Closes all connections, and every new one at once, until [`pass`](Self::pass).
+    pub fn refuse(&self) {
+        self.change(|control| {
+            control.accepts = false;
+            control.generation += 1;
+        });
+    }
+
+    fn change(&self, change: impl FnOnce(&mut Control)) {
+        self.control.send_modify(change);
+    }
+}
+
+/// What the connections share.
+#[derive(Clone, Debug)]
+struct Line {
+    server: SocketAddr,
+    watcher: watch::Receiver<Control>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Line {
+    async fn accept(self, listener: StdTcpListener) {
+        let listener = TcpListener::from_std(listener).expect("within a runtime");
+        loop {
+            let (client, _) = listener
+                .accept()
+                .await
+                .expect("connections can be accepted");
+            let control = *self.watcher.borrow();
+            if control.accepts {
+                let line = self.clone();
+                tokio::spawn(async move { line.connect(client, control.generation).await });
+            }
+        }
+    }
+
+    /// Carries one connection until one side closes it or it is cut.
+    async fn connect(self, client: TcpStream, generation: u64) {
+        let _open = Open::count(&self.open);
+        // A server that is down closes the client's connection.
+        let Ok(server) = TcpStream::connect(self.server).await else {
+            return;
+        };
+        for stream in [&client, &server] {
+            stream.set_nodelay(true).expect("a TCP socket");
+        }
+        let (client_read, client_write) = client.into_split();
+        let (server_read, server_write) = server.into_split();
+        let mut watcher = self.watcher.clone();
+        tokio::select! {
+            () = carry(client_read, server_write, self.watcher.clone(), |now| now.requests) => {}
+            () = carry(server_read, client_write, self.watcher.clone(), |now| now.replies) => {}
+            _ = watcher.wait_for(|now| now.generation != generation) => {}
+        }
+    }
+}
+
+/// Carries bytes one way until there is an end.
+async fn carry(
+    mut from: OwnedReadHalf,
+    mut to: OwnedWriteHalf,
+    mut watcher: watch::Receiver<Control>,
+    fate: impl Fn(&Control) -> Fate,
+) {
+    let mut buffer = vec![0; 64 * 1024];
+    loop {
+        let Ok(length @ 1..) = from.read(&mut buffer).await else {
+            return wait_while_held(&mut watcher, fate).await;
+        };
+        let now = fate(&watcher.borrow());
+        if let Fate::Delay(delay) = now {
+            tokio::time::sleep(delay).await;
+        }
+        wait_while_held(&mut watcher, &fate).await;
+        if to.write_all(&buffer[..length]).await.is_err() {
+            return;
+        }
+    }
+}
+
+/// The news that one side has closed the connection is held back like everything else.
+async fn wait_while_held(watcher: &mut watch::Receiver<Control>, fate: impl Fn(&Control) -> Fate) {
+    // An error means that the proxy is ending.
+    let _ = watcher.wait_for(|now| fate(now) != Fate::Hold).await;
+}
+
+/// Counts a connection for as long as it is open.
+struct Open(Arc<AtomicUsize>);
+
+impl Open {
+    fn count(open: &Arc<AtomicUsize>) -> Self {
+        open.fetch_add(1, Ordering::SeqCst);
+        Self(Arc::clone(open))
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::SeqCst);
+    }
+}

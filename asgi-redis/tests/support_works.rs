@@ -1,0 +1,99 @@
+//! The servers and the network the other tests rely on.
+
+mod support;
+
+use std::net::TcpStream;
+
+use support::block_until;
+use support::cluster::Cluster;
+use support::proxy::FaultProxy;
+use support::resp::{Connection, Reply};
+use support::sentinel::Sentinels;
+use support::server::{RedisOptions, RedisServer};
+
+#[test]
+fn a_restarted_server_is_on_the_same_port_and_empty() {
+    let mut server = RedisServer::start();
+    let port = server.port();
+    server.command(&["SET", "key", "value"]);
+    server.restart();
+    assert_eq!(server.port(), port);
+    assert_eq!(server.command(&["GET", "key"]), Reply::Nil);
+}
+
+#[test]
+fn a_persistent_server_comes_back_with_its_data() {
+    let mut server = RedisOptions::new().persistent().start();
+    server.command(&["SET", "key", "value"]);
+    server.restart();
+    assert_eq!(server.command(&["GET", "key"]).bytes(), b"value");
+}
+
+#[test]
+fn a_server_ends_with_its_value() {
+    let server = RedisServer::start();
+    let port = server.port();
+    drop(server);
+    assert!(TcpStream::connect(("127.0.0.1", port)).is_err());
+}
+
+#[test]
+fn a_server_with_tls_has_a_port_for_it() {
+    let server = RedisOptions::new().tls().start();
+    assert!(server.tls_url().starts_with("rediss://"));
+    assert!(server.certificate().authority.is_file());
+    assert!(server.socket().exists());
+}
+
+#[test]
+fn a_proxy_passes_holds_and_cuts() {
+    let server = RedisServer::start();
+    let proxy = FaultProxy::start(server.port());
+    let mut through = Connection::open(proxy.port()).expect("the proxy accepts");
+    assert_eq!(through.call(&["SET", "key", "1"]).unwrap().bytes(), b"OK");
+    assert_eq!(proxy.connections(), 1);
+
+    proxy.hold_replies();
+    let asked = std::thread::spawn(move || {
+        let reply = through.call(&["INCR", "key"]);
+        (through, reply)
+    });
+    block_until("the request to arrive", || {
+        server.command(&["GET", "key"]).bytes() == b"2"
+    });
+    assert!(!asked.is_finished());
+    proxy.pass();
+    let (mut through, reply) = asked.join().expect("no panic");
+    assert_eq!(reply.unwrap().int(), 2);
+
+    proxy.blackhole();
+    let asked = std::thread::spawn(move || through.call(&["INCR", "key"]));
+    proxy.cut();
+    assert!(asked.join().expect("no panic").is_err());
+    assert_eq!(server.command(&["GET", "key"]).bytes(), b"2");
+
+    proxy.refuse();
+    let refused = Connection::open(proxy.port()).and_then(|mut new| new.call(&["PING"]));
+    assert!(refused.is_err());
+}
+
+#[test]
+fn sentinels_fail_over_when_asked() {
+    let sentinels = Sentinels::start(&["alpha"]);
+    let first = sentinels.master("alpha").port();
+    sentinels.fail_over("alpha");
+    let second = sentinels.master("alpha").port();
+    assert_ne!(first, second);
+}
+
+#[test]
+fn three_nodes_are_a_cluster() {
+    let cluster = Cluster::start();
+    let slot = |key| {
+        cluster.nodes()[0]
+            .command(&["CLUSTER", "KEYSLOT", key])
+            .int()
+    };
+    assert_eq!(slot("{a}1"), slot("{a}2"));
+    assert_eq!(cluster.urls().len(), 3);
+}
