@@ -7,11 +7,16 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::{Instant, sleep_until};
 
+use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::name::{ChannelName, ChannelPattern, GroupName};
 use crate::statistics::{ChannelStatistics, GlobalStatistics};
+
+/// First and longest pause between two attempts to send to a full channel.
+const SEND_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(100));
 
 /// Carries messages over named channels ([ASGI: Specification Details]).
 ///
@@ -151,7 +156,7 @@ pub trait Groups: Send + Sync {
     async fn group_channels(&self, group: &GroupName) -> Result<BTreeSet<ChannelName>>;
 
     /// Sends `message` to every member of `group`. Members whose channel is full miss it; the
-    /// layer counts them, it is never an error.
+    /// layer counts them and [warns](crate::DroppedDeliveries) of it, it is never an error.
     ///
     /// # Errors
     ///
@@ -272,6 +277,43 @@ pub trait ChannelLayerExt: ChannelLayer {
     fn require_statistics(&self) -> Result<&dyn Statistics> {
         self.as_statistics()
             .ok_or_else(|| self.unsupported(Extension::Statistics))
+    }
+
+    /// Sends `message`; while the channel is full, waits and tries again, for up to `limit`.
+    ///
+    /// The first attempt is made at once, the last when `limit` is over. Pauses are a millisecond
+    /// at first and grow to a tenth of a second.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::ChannelFull`] if there was no room all the time; any other error of
+    /// [`send`](ChannelLayer::send) at once.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped, the message was sent once or not at all.
+    fn send_within(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+        limit: Duration,
+    ) -> impl Future<Output = Result<()>> + Send {
+        async move {
+            match self.send(channel, message.clone()).await {
+                Err(error) if error.is_channel_full() => {}
+                result => return result,
+            }
+            let deadline = Instant::now() + limit;
+            let mut backoff = Backoff::new(SEND_PAUSES.0, SEND_PAUSES.1);
+            loop {
+                let wake = Instant::now() + backoff.next_pause();
+                sleep_until(wake.min(deadline)).await;
+                match self.send(channel, message.clone()).await {
+                    Err(error) if error.is_channel_full() && Instant::now() < deadline => {}
+                    result => return result,
+                }
+            }
+        }
     }
 
     /// The error that says this layer lacks `extension`.

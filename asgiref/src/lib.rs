@@ -93,6 +93,7 @@
 //! [ASGI]: https://channels.readthedocs.io/en/1.x/asgi.html
 #![forbid(unsafe_code)]
 
+mod backoff;
 pub mod blocking;
 mod capacity;
 pub mod codec;
@@ -100,6 +101,7 @@ pub mod config;
 #[cfg(feature = "encryption")]
 pub mod crypto;
 mod display;
+mod dropped;
 mod error;
 mod glob;
 mod inmemory;
@@ -121,8 +123,10 @@ pub use async_trait::async_trait;
 pub use bytes::Bytes;
 pub use bytestring::ByteString;
 
+pub use backoff::Backoff;
 pub use capacity::Capacities;
 pub use config::LayerConfig;
+pub use dropped::DroppedDeliveries;
 pub use error::{BoxError, Error, Result};
 pub use glob::Glob;
 pub use inmemory::{InMemoryChannelLayer, InMemoryChannelLayerBuilder};

@@ -4,6 +4,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use asgiref::{ChannelLayer, ChannelLayerExt as _, ChannelName, GroupName, Message};
 
@@ -53,6 +54,16 @@ impl Channel {
     /// As [`ChannelLayer::send`].
     pub async fn send(&self, message: impl Into<Message>) -> Result<()> {
         Ok(self.layer.send(&self.name, message.into()).await?)
+    }
+
+    /// Puts `message` on the channel; while it is full, waits and tries again for up to `limit`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ChannelLayerExt::send_within`](asgiref::ChannelLayerExt::send_within).
+    pub async fn send_within(&self, limit: Duration, message: impl Into<Message>) -> Result<()> {
+        let message = message.into();
+        Ok(self.layer.send_within(&self.name, message, limit).await?)
     }
 }
 

@@ -4,14 +4,14 @@ use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
-use asgiref::{ChannelLayer, ChannelName, GroupName, Message, message};
+use asgiref::{ChannelLayer, ChannelLayerExt as _, ChannelName, GroupName, Message, message};
 
 use crate::channel::{BufferedChannel, BufferedGroup, Channel, Group};
 use crate::error::{Error, Result};
 use crate::http::Streams;
 use crate::layers::ChannelLayers;
 use crate::params::RouteParams;
-use crate::pending::{Held, Pending, Target, send_within};
+use crate::pending::{Held, Pending, Target};
 
 /// The key under which a worker counts how often a message was put off.
 pub(crate) const RETRIES_KEY: &str = "__retries__";
@@ -246,7 +246,7 @@ impl Context {
     pub async fn reply_within(&self, limit: Duration, message: impl Into<Message>) -> Result<()> {
         let (channel, message) = (self.reply_channel()?, message.into());
         self.note_reply(channel, &message);
-        Ok(send_within(&**self.layer(), &channel.clone().into(), message, limit).await?)
+        Ok(self.layer().send_within(channel, message, limit).await?)
     }
 
     /// Sends `message` to `channel` of the message's own layer now, before anything that is held.

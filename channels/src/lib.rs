@@ -83,7 +83,6 @@
 #![forbid(unsafe_code)]
 
 mod application;
-mod backoff;
 mod channel;
 mod consumer;
 mod context;

@@ -6,12 +6,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::{ChannelLayer, ChannelLayerExt as _, ChannelName, GroupName, Message};
-use tokio::time::Instant;
-
-use crate::backoff::Backoff;
-
-/// First and longest pause between two attempts to send to a full channel.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(5), Duration::from_millis(200));
 
 /// Where a held message goes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -88,7 +82,7 @@ impl Pending {
                 continue;
             }
             let layer = held.layer.as_deref().unwrap_or(own);
-            if let Err(error) = send_within(layer, &held.target, held.message, limit).await {
+            if let Err(error) = send(layer, &held.target, held.message, limit).await {
                 dropped += 1;
                 tracing::error!(
                     target_name = held.target.as_str(),
@@ -104,38 +98,15 @@ impl Pending {
     }
 }
 
-/// Sends `message`, waiting up to `limit` for room if the channel is full.
-pub(crate) async fn send_within(
+/// Sends `message`, waiting up to `limit` for room on a channel that is full.
+async fn send(
     layer: &dyn ChannelLayer,
     target: &Target,
     message: Message,
     limit: Duration,
 ) -> asgiref::Result<()> {
-    let Err(full) = send_once(layer, target, message.clone()).await else {
-        return Ok(());
-    };
-    if !full.is_channel_full() {
-        return Err(full);
-    }
-    let deadline = Instant::now() + limit;
-    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-    loop {
-        let wake = Instant::now() + backoff.next_pause();
-        tokio::time::sleep_until(wake.min(deadline)).await;
-        match send_once(layer, target, message.clone()).await {
-            Err(error) if error.is_channel_full() && Instant::now() < deadline => {}
-            result => return result,
-        }
-    }
-}
-
-async fn send_once(
-    layer: &dyn ChannelLayer,
-    target: &Target,
-    message: Message,
-) -> asgiref::Result<()> {
     match target {
-        Target::Channel(name) => layer.send(name, message).await,
+        Target::Channel(name) => layer.send_within(name, message, limit).await,
         Target::Group(name) => layer.require_groups()?.send_group(name, message).await,
     }
 }

@@ -73,6 +73,8 @@ impl Pending {
 pub(super) struct Effects {
     pub(super) wakers: Vec<Waker>,
     pub(super) expired: Vec<Pending>,
+    /// How many members found their queue full.
+    pub(super) dropped: u64,
 }
 
 /// The queue is at capacity.
@@ -150,6 +152,7 @@ impl Queue {
         }
         state.sent.add(sent, moment.second);
         state.full.add(full, moment.second);
+        effects.dropped += full;
         for _ in 0..sent {
             let Some(waker) = state.line.claim() else {
                 break;

@@ -5,6 +5,7 @@ use rand::Rng as _;
 use tokio::time::Instant;
 
 use crate::config::LayerConfig;
+use crate::dropped::DroppedDeliveries;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName};
@@ -24,6 +25,7 @@ pub(super) struct Shared {
     channels: Shards<Channels>,
     pub(super) groups: GroupTable,
     pub(super) sweeper: Sweeper,
+    dropped: DroppedDeliveries,
 }
 
 /// One part of the table of channels. Its lock may be held while a queue is locked, but not while
@@ -46,6 +48,7 @@ impl Shared {
             channels: Shards::new(),
             groups,
             sweeper: Sweeper::new(),
+            dropped: DroppedDeliveries::new("InMemoryChannelLayer"),
         }
     }
 
@@ -93,7 +96,12 @@ impl Shared {
     }
 
     pub(super) fn send_group(&self, group: &GroupName, message: &Message, moment: &Moment) {
-        let Effects { wakers, expired } = self.groups.send(group, message, moment);
+        let Effects {
+            wakers,
+            expired,
+            dropped,
+        } = self.groups.send(group, message, moment);
+        self.dropped.add(group, dropped);
         wakers.into_iter().for_each(std::task::Waker::wake);
         self.groups.evict(&expired, moment.expiry);
     }

@@ -3,6 +3,7 @@
 
 mod blocking;
 mod capacity;
+mod dropped;
 mod expiry;
 mod flush;
 mod groups;

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::protocol::http::Response as ResponsePart;
-use asgiref::{BoxError, Bytes, ChannelLayer, ChannelName, Message};
+use asgiref::{BoxError, Bytes, ChannelLayer, ChannelLayerExt as _, ChannelName, Message};
 use futures_util::StreamExt as _;
 use http_body::Body;
 use tokio::time::timeout;
@@ -12,7 +12,6 @@ use super::encode::ResponseMessages;
 use super::error::{RespondError, RespondErrorKind};
 use super::streams::Streams;
 use crate::context::Context;
-use crate::pending::{Target, send_within};
 
 /// How long a response may be streamed: as long as a protocol server keeps any connection.
 const LONGEST_RESPONSE: Duration = Duration::from_secs(86_400);
@@ -156,9 +155,8 @@ impl<'a> Sender<'a> {
     pub(super) async fn send(&self, message: &Message) -> asgiref::Result<()> {
         match self.layer.send(self.name, message.clone()).await {
             Err(error) if error.is_channel_full() => {
-                let target = Target::Channel(self.name.clone());
                 let (message, limit) = (message.clone(), self.send_timeout);
-                Box::pin(send_within(self.layer, &target, message, limit)).await
+                Box::pin(self.layer.send_within(self.name, message, limit)).await
             }
             result => result,
         }

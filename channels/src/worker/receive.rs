@@ -6,12 +6,11 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 use std::time::Duration;
 
-use asgiref::{ChannelName, Message};
+use asgiref::{Backoff, ChannelName, Message};
 use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
-use crate::backoff::Backoff;
 use crate::worker::Shared;
 use crate::worker::process::process;
 use crate::worker::retry::Waiting;

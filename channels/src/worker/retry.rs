@@ -2,13 +2,12 @@
 
 use std::time::Duration;
 
-use asgiref::{ChannelName, Message};
+use asgiref::{ChannelLayerExt as _, ChannelName, Message};
 use rand::Rng as _;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use crate::pending::send_within;
 use crate::worker::Shared;
 
 use std::sync::Arc;
@@ -75,13 +74,13 @@ pub(super) async fn put_back(shared: &Shared, later: Later) {
     let Later {
         channel, message, ..
     } = later;
-    let target = channel.into();
-    match send_within(&*shared.origin.layer, &target, message, limit).await {
+    let layer = &*shared.origin.layer;
+    match layer.send_within(&channel, message, limit).await {
         Ok(()) => shared.counters.retries.add(1),
         Err(error) => {
             shared.counters.dead.add(1);
             tracing::error!(
-                channel = target.as_str(),
+                channel = channel.as_str(),
                 error = &error as &dyn std::error::Error,
                 "a message that was to be consumed later was dropped",
             );

@@ -8,11 +8,11 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use asgiref::protocol::http::BodyChunk;
-use asgiref::{ChannelName, Message};
+use asgiref::{ChannelLayerExt as _, ChannelName, Message};
 use bytes::{Bytes, BytesMut};
 use http_body::Body as _;
 use hyper::body::Incoming;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
@@ -20,10 +20,6 @@ use crate::connection::Connection;
 use crate::disconnect::spawn;
 
 use super::pages::{self, Page};
-
-/// How long to wait before a full channel is tried again: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// How long to try to tell the application that the client is gone.
 const FAREWELL: Duration = Duration::from_secs(30);
@@ -340,35 +336,23 @@ impl Upload {
     /// response not at all unless `insist`.
     async fn send(&self, message: Message, limit: Duration, insist: bool) -> Result<(), State> {
         let shared = &self.connection.shared;
-        let deadline = Instant::now() + limit;
-        let mut pause = FIRST_PAUSE;
-        loop {
-            match shared.layer.send(&self.channel, message.clone()).await {
-                Ok(()) => return Ok(()),
-                Err(error) if error.is_channel_full() => {}
-                Err(error) => {
-                    shared.counters.layer_failed();
-                    warn!(
-                        channel = %self.channel,
-                        error = &error as &dyn std::error::Error,
-                        "cannot send a part of a request body"
-                    );
-                    return Err(State::NoLayer);
-                }
-            }
-            if Instant::now() + pause > deadline {
+        let sent = tokio::select! {
+            biased;
+            sent = shared.layer.send_within(&self.channel, message, limit) => sent,
+            () = self.answered.cancelled(), if !insist => return Err(State::Unwanted),
+        };
+        sent.map_err(|error| {
+            if error.is_channel_full() {
                 warn!(channel = %self.channel, "nobody receives the rest of a request body");
-                return Err(State::Unwanted);
+                return State::Unwanted;
             }
-            if insist {
-                sleep(pause).await;
-            } else {
-                tokio::select! {
-                    () = sleep(pause) => {}
-                    () = self.answered.cancelled() => return Err(State::Unwanted),
-                }
-            }
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        }
+            shared.counters.layer_failed();
+            warn!(
+                channel = %self.channel,
+                error = &error as &dyn std::error::Error,
+                "cannot send a part of a request body"
+            );
+            State::NoLayer
+        })
     }
 }
