@@ -2,11 +2,16 @@
 
 mod support;
 
+use std::io::{self, Read as _, Write as _};
 use std::net::TcpStream;
 
+use asgiref::message;
+use serde_json::json;
 use support::block_until;
 use support::cluster::Cluster;
+use support::port::free_port;
 use support::proxy::FaultProxy;
+use support::python::{Python, PythonSite};
 use support::resp::{Connection, Reply};
 use support::sentinel::Sentinels;
 use support::server::{RedisOptions, RedisServer};
@@ -96,4 +101,47 @@ fn three_nodes_are_a_cluster() {
     };
     assert_eq!(slot("{a}1"), slot("{a}2"));
     assert_eq!(cluster.urls().len(), 3);
+}
+
+#[test]
+fn the_python_originals_answer() {
+    let server = RedisServer::start();
+    let python = Python::start();
+    let layer = python.layer(&json!({"hosts": [server.url()], "capacity": 1}));
+    let message = message! { "number" => 7, "bytes" => b"\x00\xff" };
+    layer.send("somewhere", &message).expect("there is room");
+    let refused = layer
+        .send("somewhere", &message)
+        .expect_err("there is no room");
+    assert_eq!(refused.class, "ChannelFull");
+    let received = layer.try_receive(&["somewhere"]).expect("no exception");
+    assert_eq!(received, Some(("somewhere".to_owned(), message)));
+    assert_eq!(layer.receive(&["somewhere"]), Ok(None));
+}
+
+#[test]
+fn the_site_of_the_python_originals_answers() {
+    let server = RedisServer::start();
+    let site = PythonSite::new(json!({"hosts": [server.url()]}));
+    let port = free_port();
+    let _daphne = site.daphne(port);
+    let _worker = site.worker();
+    let mut answer = String::new();
+    block_until("an answer", || {
+        answer = get(port, "/hello").unwrap_or_default();
+        !answer.is_empty()
+    });
+    assert!(answer.starts_with("HTTP/1.1 200 OK\r\n"), "{answer}");
+    assert!(answer.contains("Hello world!"), "{answer}");
+}
+
+fn get(port: u16, path: &str) -> io::Result<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port))?;
+    write!(
+        stream,
+        "GET {path} HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n"
+    )?;
+    let mut answer = String::new();
+    stream.read_to_string(&mut answer)?;
+    Ok(answer)
 }

@@ -14,9 +14,11 @@ pub mod cluster;
 pub mod port;
 pub mod process;
 pub mod proxy;
+pub mod python;
 pub mod resp;
 pub mod sentinel;
 pub mod server;
+pub mod typed;
 
 use std::fmt::Display;
 use std::future::Future;
