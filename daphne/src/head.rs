@@ -3,9 +3,9 @@
 use asgiref::protocol::{Address, Headers};
 use bytes::Bytes;
 use bytestring::ByteString;
-use hyper::Version;
 use hyper::header::{self, HOST, HeaderName, TRANSFER_ENCODING};
 use hyper::http::request::Parts;
+use hyper::{Method, Version};
 
 use crate::connection::Connection;
 use crate::http::pages::{self, Page};
@@ -34,8 +34,12 @@ impl Head {
     /// The page to answer with if it breaks a rule of HTTP, or of this server.
     pub(crate) fn read(connection: &Connection, parts: &Parts) -> Result<Self, Page> {
         let raw_path = parts.uri.path();
-        if raw_path.is_empty() {
+        if parts.method == Method::CONNECT {
             return Err(pages::NO_CONNECT);
+        }
+        // RFC 9112, section 3.2: the other forms are for CONNECT, and `*` for OPTIONS.
+        if !raw_path.starts_with('/') && (raw_path != "*" || parts.method != Method::OPTIONS) {
+            return Err(pages::BAD_TARGET);
         }
         if !raw_path.is_ascii() {
             return Err(pages::BAD_PATH);
@@ -57,6 +61,7 @@ impl Head {
         let mut root_path = connection.shared.options.root_path.clone();
         let mut headers = Headers::with_capacity(parts.headers.len());
         let mut hosts = 0;
+        let mut is_chunked = false;
         for (name, value) in &parts.headers {
             let value = value.as_bytes();
             match *name {
@@ -64,6 +69,10 @@ impl Head {
                 HOST => hosts += 1,
                 TRANSFER_ENCODING if connection.watch.saw_two_lengths() => {
                     return Err(pages::AMBIGUOUS_LENGTH);
+                }
+                TRANSFER_ENCODING => {
+                    check_codings(value, is_chunked)?;
+                    is_chunked = true;
                 }
                 ref name if *name == ROOT_PATH => {
                     if connection.is_trusted_proxy {
@@ -130,6 +139,25 @@ const fn is_host_byte(byte: u8) -> bool {
             b'-' | b'.' | b'_' | b'~' | b'%' | b':' | b'[' | b']' | b'!' | b'$' | b'&' | b'\''
         )
         || matches!(byte, b'(' | b')' | b'*' | b'+' | b',' | b';' | b'=')
+}
+
+/// Checks a line that says how the body is framed; `is_chunked` if another one was before it.
+/// hyper looks at the last coding alone.
+fn check_codings(value: &[u8], is_chunked: bool) -> Result<(), Page> {
+    let codings = value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii);
+    let chunked = codings
+        .clone()
+        .filter(|coding| coding.eq_ignore_ascii_case(b"chunked"))
+        .count();
+    if chunked + usize::from(is_chunked) > 1 {
+        // RFC 9112, section 6.1: a body must not be chunked twice.
+        return Err(pages::BAD_CODINGS);
+    }
+    if chunked == 1 && codings.count() == 1 {
+        Ok(())
+    } else {
+        Err(pages::UNKNOWN_CODING)
+    }
 }
 
 fn read_root_path(value: &[u8]) -> Result<ByteString, Page> {

@@ -113,7 +113,7 @@ impl AsyncRead for Watched {
     ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         let read = Pin::new(&mut self.socket).poll_read(context, buffer);
-        let data = &buffer.filled()[before..];
+        let data = &mut buffer.filled_mut()[before..];
         if !data.is_empty() {
             self.connection.watch.was_read(data);
         }

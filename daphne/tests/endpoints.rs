@@ -266,11 +266,15 @@ async fn nothing_to_listen_on_is_an_error() {
 async fn ipv6_addresses_are_listened_on() {
     let server = match Running::on(&[Endpoint::tcp("[::1]", 0)]).await {
         Ok(server) => server,
-        Err(error) if TcpListener::bind("[::1]:0").is_err() => {
-            println!("this machine has no IPv6 loopback address: {error}");
-            return;
+        Err(error) => {
+            let loopback = TcpListener::bind("[::1]:0");
+            assert!(
+                loopback.is_ok(),
+                "this machine has no IPv6 loopback address; run: \
+                 sysctl -w net.ipv6.conf.lo.disable_ipv6=0"
+            );
+            panic!("{error}");
         }
-        Err(error) => panic!("{error}"),
     };
     let addr = server.addrs[0].tcp().unwrap();
     let request = server.request(&mut Client::connect(addr).await).await;

@@ -2,27 +2,22 @@ use std::future::poll_fn;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
-use tokio::time::{Instant, timeout};
+use tokio::time::Instant;
 use tracing::debug;
 
 use crate::http;
+use crate::http::pages::{self, Page};
 use crate::io::{Socket, Watched};
 use crate::shared::Stage;
 use crate::timer::LazyTimer;
 use crate::websocket;
 
+use super::farewell::{dismiss, linger};
 use super::{Connection, Entered};
-
-/// How much of what a client still sends is read after the last response, and for how long, so
-/// that the response is not lost in a reset.
-const LINGER_BYTES: usize = 1024 * 1024;
-const LINGER_TIME: Duration = Duration::from_secs(2);
 
 /// Why a connection's HTTP part ended.
 enum End {
@@ -30,6 +25,8 @@ enum End {
     Closed,
     /// What came was no request; the client was told.
     Refused,
+    /// What came was no request, or no whole one; the client is yet to be told.
+    Dismissed(Page),
     /// There is nobody to tell anything: the client is gone, or was idle for too long.
     Gone,
     /// It had to be broken off in the middle of a response.
@@ -38,7 +35,9 @@ enum End {
 
 impl End {
     fn of(error: &hyper::Error) -> Self {
-        if error.is_parse() {
+        if error.is_parse_version_h2() {
+            Self::Dismissed(pages::NO_HTTP2)
+        } else if error.is_parse() {
             Self::Refused
         } else if error.is_user() {
             Self::Broken
@@ -92,7 +91,11 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Overdue::Client) => {
                         debug!(client = ?connection.client, "the client was idle for too long");
-                        return Poll::Ready(End::Gone);
+                        return Poll::Ready(if connection.watch.is_mid_head() {
+                            End::Dismissed(pages::HEAD_TIMEOUT)
+                        } else {
+                            End::Gone
+                        });
                     }
                     Poll::Ready(Overdue::Write) => {
                         connection.shared.counters.slow_client();
@@ -130,6 +133,10 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
             }
         }
         End::Refused => linger(socket.into_inner()).await,
+        End::Dismissed(page) => {
+            let server_name = connection.shared.options.server_name.as_ref();
+            dismiss(socket.into_inner(), page, server_name).await;
+        }
         End::Gone => {}
         End::Broken => socket.into_inner().reset_on_close(),
     }
@@ -145,26 +152,6 @@ fn builder(connection: &Connection) -> http1::Builder {
         builder.max_headers(options.max_headers);
     }
     builder
-}
-
-/// Ends a connection whose client may still be sending: closing it at once would reset it, and the
-/// client might lose the answer.
-async fn linger(mut socket: Socket) {
-    let read = async {
-        if socket.shutdown().await.is_err() {
-            return;
-        }
-        let mut buffer = [0; 4096];
-        let mut left = LINGER_BYTES;
-        while let Ok(count @ 1..) = socket.read(&mut buffer).await {
-            left = left.saturating_sub(count);
-            if left == 0 {
-                break;
-            }
-        }
-    };
-    // Whether the client ended or the time did, there is nothing more to be done.
-    let _ = timeout(LINGER_TIME, read).await;
 }
 
 /// Who is late.

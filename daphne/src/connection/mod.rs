@@ -1,6 +1,7 @@
 //! One connection: what its parts share, and the task that drives it.
 
 mod driver;
+mod farewell;
 mod framing;
 mod watch;
 

@@ -49,7 +49,8 @@ impl Watch {
 
     // ---- What the socket tells
 
-    pub(crate) fn was_read(&self, data: &[u8]) {
+    /// `data` was read, which this may change.
+    pub(crate) fn was_read(&self, data: &mut [u8]) {
         if self.is_idle() {
             let first = !self.read.swap(true, Ordering::Relaxed);
             let found = lengths(data);

@@ -44,6 +44,26 @@ pub(crate) const BAD_ROOT_PATH: Page = page(
     StatusCode::BAD_REQUEST,
     "The Daphne-Root-Path header is not a path.",
 );
+pub(crate) const BAD_TARGET: Page = last_page(
+    StatusCode::BAD_REQUEST,
+    "The target of the request is neither a path nor a URL.",
+);
+pub(crate) const BAD_CODINGS: Page = last_page(
+    StatusCode::BAD_REQUEST,
+    "The Transfer-Encoding header names `chunked` more than once.",
+);
+pub(crate) const UNKNOWN_CODING: Page = last_page(
+    StatusCode::NOT_IMPLEMENTED,
+    "The only transfer coding this server knows is `chunked`.",
+);
+pub(crate) const NO_HTTP2: Page = last_page(
+    StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+    "This server speaks version 1.1 of HTTP.",
+);
+pub(crate) const HEAD_TIMEOUT: Page = last_page(
+    StatusCode::REQUEST_TIMEOUT,
+    "The request did not arrive in time.",
+);
 pub(crate) const NO_CONNECT: Page = last_page(
     StatusCode::METHOD_NOT_ALLOWED,
     "This server is not a proxy.",

@@ -62,7 +62,12 @@ pub(crate) async fn serve(
         Ok(request) if body.is_end_stream() => send(&mut exchange, request.into(), None).await,
         // Boxed so that a request without a body does not pay for one that has.
         Ok(request) => Box::pin(upload(&mut exchange, request, body)).await,
-        Err(page) => Err(page),
+        Err(page) => {
+            if page.closes && !body.is_end_stream() {
+                exchange.connection().watch.linger();
+            }
+            Err(page)
+        }
     };
     let page = match answer {
         Ok(reply) => match Answer::read(&exchange, &method, headers, &reply) {
