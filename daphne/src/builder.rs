@@ -96,16 +96,29 @@ impl ServerBuilder {
         self
     }
 
-    /// How long the head of a request may take to arrive. 30 seconds by default.
+    /// How long the head of a request may take to arrive; then the client gets a 408. 30 seconds
+    /// by default.
     pub fn header_read_timeout(mut self, timeout: Duration) -> Self {
         self.options.header_read_timeout = timeout;
         self
     }
 
-    /// How long the body of a request may pause while it arrives; then the client gets a 408.
+    /// In which time the body of a request must get on; if it does not, the client gets a 408.
     /// 60 seconds by default.
+    ///
+    /// It gets on when as much of it arrives as [`body_min_rate`](Self::body_min_rate) says. The
+    /// time the application takes to receive what came before does not count.
     pub fn body_read_timeout(mut self, timeout: Duration) -> Self {
         self.options.body_read_timeout = timeout;
+        self
+    }
+
+    /// How many bytes per second of a request's body must arrive, on the average of each
+    /// [`body_read_timeout`](Self::body_read_timeout). 100 by default, that is 6,000 bytes in 60
+    /// seconds; 0 if a single byte in that time is enough, with which a client can hold a
+    /// connection for as long as it likes.
+    pub fn body_min_rate(mut self, bytes_per_second: u32) -> Self {
+        self.options.body_min_rate = bytes_per_second;
         self
     }
 
@@ -312,6 +325,14 @@ impl ServerBuilder {
     /// they are cut off. 30 seconds by default.
     pub fn shutdown_timeout(mut self, timeout: Duration) -> Self {
         self.options.shutdown_timeout = timeout;
+        self
+    }
+
+    /// In which time the request of a client must get on once the server is told to stop; if it
+    /// does not, the client gets a 408. As the limits for running servers, but shorter, so that
+    /// one client cannot hold up the stop. 5 seconds by default.
+    pub fn shutdown_read_timeout(mut self, timeout: Duration) -> Self {
+        self.options.shutdown_read_timeout = timeout;
         self
     }
 

@@ -66,6 +66,15 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "SECONDS", default_value_t = 60)]
     pub(crate) keep_alive_timeout: u64,
 
+    /// Seconds in which a request body must get on, as --body-min-rate says
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    pub(crate) body_read_timeout: u64,
+
+    /// Bytes per second of a request body that must arrive; 0 if a single byte in
+    /// --body-read-timeout is enough
+    #[arg(long, value_name = "BYTES", default_value_t = 100)]
+    pub(crate) body_min_rate: u32,
+
     /// Largest request body in bytes [default: no limit]
     #[arg(long, value_name = "BYTES")]
     pub(crate) max_request_body: Option<u64>,

@@ -55,6 +55,8 @@ pub(crate) fn server(
             Some(seconds) => unless_negative(seconds),
         })
         .keep_alive_timeout(Duration::from_secs(cli.keep_alive_timeout))
+        .body_read_timeout(Duration::from_secs(cli.body_read_timeout))
+        .body_min_rate(cli.body_min_rate)
         .max_request_body(cli.max_request_body)
         .disconnect_messages(match cli.disconnect_messages {
             DisconnectMessages::Early => daphne::DisconnectMessages::Early,

@@ -1,9 +1,10 @@
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use asgiref::ChannelLayer;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::access_log::{Action, ActionLogger};
@@ -27,6 +28,10 @@ pub(crate) struct Shared {
     /// Where the connections' clocks begin.
     epoch: Instant,
     stage: AtomicU8,
+    /// When the server was told to stop.
+    told_to_stop: OnceLock<Instant>,
+    /// Cancelled when the server is told to stop: for tasks that are not told through a mailbox.
+    pub(crate) draining: CancellationToken,
 }
 
 /// How far a server is on its way to the end.
@@ -63,6 +68,8 @@ impl Shared {
             actions,
             epoch: Instant::now(),
             stage: AtomicU8::new(Stage::Running as u8),
+            told_to_stop: OnceLock::new(),
+            draining: CancellationToken::new(),
         }
     }
 
@@ -76,9 +83,17 @@ impl Shared {
 
     /// Goes on to `stage` and tells every connection.
     pub(crate) fn enter(&self, stage: Stage) {
+        self.told_to_stop.get_or_init(Instant::now);
         self.stage.fetch_max(stage as u8, Ordering::AcqRel);
+        self.draining.cancel();
         self.replies
             .for_each(|connection| connection.mailbox.wake());
+    }
+
+    /// When what a client has begun to send must have got on, once the server is told to stop.
+    pub(crate) fn last_moment(&self) -> Option<Instant> {
+        let told = self.told_to_stop.get()?;
+        Some(*told + self.options.shutdown_read_timeout)
     }
 
     /// Whether anybody wants to know what happens.

@@ -124,6 +124,8 @@ async fn help_names_every_flag() {
         "--endpoint",
         "--verbosity",
         "--http-timeout",
+        "--body-read-timeout",
+        "--body-min-rate",
         "--access-log",
         "--ping-interval",
         "--ping-timeout",

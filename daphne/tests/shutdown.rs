@@ -4,12 +4,16 @@ mod support;
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use asgiref::message;
 use support::frames::Frame;
 use support::server::{SHORT, TestServer};
 use support::websocket::{Socket, handshake};
 use tokio::net::TcpStream;
+
+/// Longer than any test.
+const LONG: Duration = Duration::from_secs(3_600);
 
 const GET: &str = "GET /work HTTP/1.1\r\nHost: a.example\r\n\r\n";
 
@@ -70,6 +74,78 @@ async fn a_request_under_way_is_finished() {
     streaming.expect_chunk(b"two").await;
     streaming.expect_chunk(b"").await;
     streaming.expect_end().await;
+    server.stopped().await.unwrap();
+}
+
+#[tokio::test]
+async fn requests_that_do_not_get_on_hold_up_no_stop() {
+    let mut server = TestServer::configured(|builder| {
+        builder
+            .shutdown_timeout(LONG)
+            .shutdown_read_timeout(SHORT)
+            .body_chunk_size(1_000)
+            .inline_body_size(1_000)
+            // Both are longer than the test.
+            .header_read_timeout(LONG)
+            .body_read_timeout(LONG)
+    })
+    .await;
+    let app = server.app();
+    let mut head = server.connect().await;
+    head.send("GET / HTTP/1.1\r\nHost: a.exam").await;
+    let mut beginning = server.connect().await;
+    let post = "POST /post HTTP/1.1\r\nHost: a.example\r\nContent-Length: 50000\r\n\r\n";
+    beginning.send(post).await;
+    let mut rest = server.connect().await;
+    rest.send(post).await;
+    rest.send([b'x'; 1_000]).await;
+    let upload = app.request().await;
+    let mut response = server.connect().await;
+    response.send(post).await;
+    response.send([b'x'; 1_000]).await;
+    let answered = app.request().await;
+    let start = message! { "status" => 200, "content" => b"one", "more_content" => true };
+    app.reply(&answered, start).await;
+    response.head().await;
+
+    server.begin_stop();
+    server.stopped().await.unwrap();
+    for client in [&mut head, &mut beginning, &mut rest] {
+        assert_eq!(client.response().await.head.status, 408);
+    }
+    response.expect_chunk(b"one").await;
+    response.expect_end().await;
+    assert!(app.upload(&upload).await.closed, "the application is told");
+}
+
+#[tokio::test]
+async fn an_upload_that_gets_on_is_finished() {
+    let mut server = TestServer::configured(|builder| {
+        builder
+            .shutdown_read_timeout(SHORT)
+            .body_chunk_size(1_000)
+            .inline_body_size(1_000)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client
+        .send("POST / HTTP/1.1\r\nHost: a.example\r\nContent-Length: 21000\r\n\r\n")
+        .await;
+    client.send([b'x'; 1_000]).await;
+    let request = app.request().await;
+    server.begin_stop();
+    let send = async {
+        for _ in 0..20 {
+            client.send([b'x'; 1_000]).await;
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    };
+    let (upload, ()) = tokio::join!(app.upload(&request), send);
+    assert_eq!((upload.content.len(), upload.closed), (21_000, false));
+    app.reply(&request, message! { "status" => 200, "content" => b"ok" })
+        .await;
+    assert_eq!(client.response().await.body, b"ok");
     server.stopped().await.unwrap();
 }
 

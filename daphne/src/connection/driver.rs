@@ -87,6 +87,10 @@ pub(crate) async fn drive(entered: Entered, socket: Socket) {
                     }
                     Poll::Pending => {}
                 }
+                // Nobody looks into the mailbox while nothing can be written.
+                if connection.watch.is_write_blocked() && connection.mailbox.has_overflowed() {
+                    return Poll::Ready(End::Broken);
+                }
                 match timer.as_mut().poll_overdue(context, &connection) {
                     Poll::Pending => return Poll::Pending,
                     Poll::Ready(Overdue::Client) => {
@@ -222,7 +226,12 @@ impl Timer {
         }
         if watch.is_mid_head() {
             let since = *this.head_since.get_or_insert_with(Instant::now);
-            return Some((since + options.header_read_timeout, Overdue::Client));
+            let limit = since + options.header_read_timeout;
+            let last_moment = connection.shared.last_moment();
+            return Some((
+                last_moment.map_or(limit, |last_moment| last_moment.min(limit)),
+                Overdue::Client,
+            ));
         }
         *this.head_since = None;
 

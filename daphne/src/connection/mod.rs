@@ -87,6 +87,11 @@ impl Connection {
             .expect_by(limit.map(|limit| self.shared.ticks(now + limit)));
     }
 
+    /// The next step of the request must come before `deadline`.
+    pub(crate) fn expect_at(&self, deadline: Instant) {
+        self.watch.expect_by(Some(self.shared.ticks(deadline)));
+    }
+
     /// The connection becomes a WebSocket once the response is written.
     pub(crate) fn upgrade(&self, accepted: Box<Accepted>) {
         *self.lock_accepted() = Some(accepted);

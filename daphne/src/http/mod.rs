@@ -2,9 +2,11 @@
 
 mod body;
 mod exchange;
+mod pace;
 pub(crate) mod pages;
 mod part;
 mod request;
+mod request_body;
 mod response;
 mod serve;
 mod upload;

@@ -20,8 +20,9 @@ use super::body::{Abort, ReplyBody};
 use super::exchange::{Exchange, LogInfo};
 use super::pages::{self, Page};
 use super::request::{method_text, translate};
+use super::request_body::{FirstPart, RequestBody};
 use super::response::{self, Answer};
-use super::upload::{FirstPart, RequestBody, UploadGuard};
+use super::upload::{UploadGuard, follow};
 
 /// The key of a message that asks for a server push.
 const PUSH: &str = "request";
@@ -116,7 +117,7 @@ async fn send(
     shared.counters.request_sent();
     exchange.announce();
     if let Some(rest) = rest {
-        let upload = rest.body.follow(exchange.connection(), rest.channel);
+        let upload = follow(rest.body, exchange.connection(), rest.channel);
         exchange.set_upload(upload);
     }
     first_reply(exchange).await
@@ -139,7 +140,6 @@ async fn receive(
         connection.watch.linger();
         page
     };
-    connection.expect_within(Instant::now(), Some(shared.options.body_read_timeout));
     let mut body = RequestBody::new(body, shared.options.max_request_body).map_err(refuse)?;
     let first_part = body.first_part(connection).await.map_err(refuse)?;
     connection.expect_within(Instant::now(), Some(shared.options.http_timeout));

@@ -93,7 +93,8 @@ impl Mailbox {
         } else {
             Delivery::Accepted
         };
-        let waker = if std::mem::take(&mut state.waiting) {
+        // A task that is kept from looking by a slow client must learn that it is in vain.
+        let waker = if std::mem::take(&mut state.waiting) || state.overflowed {
             state.waker.clone()
         } else {
             None
@@ -117,6 +118,11 @@ impl Mailbox {
         state.remember(context);
         state.waiting = true;
         Poll::Pending
+    }
+
+    /// Whether a message was lost.
+    pub(crate) fn has_overflowed(&self) -> bool {
+        self.lock().overflowed
     }
 
     /// Remembers the task to be woken by [`wake`](Self::wake).
@@ -323,5 +329,19 @@ mod tests {
         mailbox.deliver(1, Message::new(), ROOM);
         mailbox.deliver(1, Message::new(), ROOM);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
+    }
+
+    #[test]
+    fn a_task_is_woken_by_an_overflow_whether_it_waits_or_not() {
+        let mailbox = Mailbox::default();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(Arc::clone(&count));
+        mailbox.open(1);
+        mailbox.attend(&Context::from_waker(&waker));
+        for expected in [0, 0, 1, 1] {
+            mailbox.deliver(1, Message::new(), ROOM);
+            assert_eq!(count.0.load(Ordering::Relaxed), expected);
+        }
+        assert!(mailbox.has_overflowed());
     }
 }

@@ -1,5 +1,7 @@
 //! Responses that come faster than their clients read.
 
+use std::time::Duration;
+
 use asgiref::{Message, message};
 
 use crate::get;
@@ -112,6 +114,40 @@ async fn a_response_that_outgrows_its_space_is_broken_off() {
     assert_eq!(server.statistics().slow_clients, 1);
     let rest = client.rest().await;
     assert!(rest.len() < LARGE && !rest.ends_with(b"0\r\n\r\n"));
+    server.expect_serving().await;
+}
+
+#[tokio::test]
+async fn a_client_that_reads_nothing_is_given_up_as_soon_as_its_response_has_no_space() {
+    let server = TestServer::configured(|builder| {
+        builder
+            .max_queued_response(100, 200_000)
+            .response_spool(0, 0)
+            // Longer than any test.
+            .send_timeout(Duration::from_secs(3_600))
+            .response_idle_timeout(None)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    let request = begin(&app, &mut client).await;
+    // One piece after the other, so that the server can write as much as the sockets hold and is
+    // blocked in that when there is no more space.
+    let steadily = async {
+        let part = message! { "content" => vec![0; 100_000], "more_content" => true };
+        loop {
+            app.reply(&request, part.clone()).await;
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    let gone = tokio::select! {
+        gone = app.next("http.disconnect") => gone,
+        () = steadily => unreachable!("it goes on for ever"),
+    };
+    assert_eq!(gone.text("path").unwrap(), "/large");
+    assert_eq!(server.statistics().slow_clients, 1);
+    client.rest().await;
+    assert!(client.was_reset());
     server.expect_serving().await;
 }
 

@@ -66,8 +66,99 @@ async fn a_body_that_never_comes_is_given_up() {
 }
 
 #[tokio::test]
+async fn a_body_that_comes_by_the_byte_is_given_up() {
+    let server = TestServer::configured(|builder| builder.body_read_timeout(SHORT)).await;
+    for framing in ["Content-Length: 1000000", "Transfer-Encoding: chunked"] {
+        let mut client = server.connect().await;
+        client.send(post("/p", &[framing])).await;
+        drip(
+            &mut client,
+            std::iter::repeat(b"1\r\nx\r\n").flatten().copied(),
+        )
+        .await;
+        let head = client.head().await;
+        assert_eq!(head.status, 408, "{framing}");
+        assert_eq!(head.header("connection"), Some("close"));
+    }
+    server.expect_serving().await;
+    assert!(server.app().pending().await.is_empty());
+}
+
+#[tokio::test]
+async fn the_rest_of_a_body_that_comes_by_the_byte_is_given_up() {
+    let server = TestServer::configured(|builder| {
+        builder.body_read_timeout(2 * SHORT).body_chunk_size(1_000)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(post("/p", &["Content-Length: 1000000"])).await;
+    client.send([b'x'; 1_000]).await;
+    let request = app.request().await;
+    let (upload, ()) = tokio::join!(
+        app.upload(&request),
+        drip(&mut client, std::iter::repeat(b'x'))
+    );
+    assert!(upload.closed, "the application is told");
+    assert_eq!(client.head().await.status, 408);
+}
+
+#[tokio::test]
+async fn the_rest_of_a_body_may_take_longer_than_any_limit_if_it_gets_on() {
+    let server = TestServer::configured(|builder| {
+        builder
+            .body_read_timeout(2 * SHORT)
+            .body_min_rate(1_000)
+            .http_timeout(2 * SHORT)
+            .body_chunk_size(20_000)
+            .inline_body_size(20_000)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(post("/p", &["Content-Length: 40000"])).await;
+    client.send([b'x'; 20_000]).await;
+    let request = app.request().await;
+    // One message of it alone takes several times the limits.
+    let send = async {
+        for _ in 0..40 {
+            client.send([b'x'; 500]).await;
+            tokio::time::sleep(SHORT / 5).await;
+        }
+    };
+    let (upload, ()) = tokio::join!(app.upload(&request), send);
+    assert_eq!((upload.content.len(), upload.closed), (40_000, false));
+    app.reply(&request, message! { "status" => 200 }).await;
+    assert_eq!(client.response().await.head.status, 200);
+}
+
+#[tokio::test]
+async fn time_the_application_takes_is_not_held_against_the_client() {
+    let config = asgiref::LayerConfig::new().capacity(1);
+    let server = TestServer::with_config(config, |builder| {
+        builder
+            .body_read_timeout(SHORT)
+            .body_chunk_size(1_000)
+            .inline_body_size(1_000)
+    })
+    .await;
+    let app = server.app();
+    let mut client = server.connect().await;
+    client.send(post("/p", &["Content-Length: 20000"])).await;
+    client.send([b'x'; 20_000]).await;
+    let request = app.request().await;
+    tokio::time::sleep(3 * SHORT).await;
+    let upload = app.upload(&request).await;
+    assert_eq!((upload.content.len(), upload.closed), (20_000, false));
+    app.reply(&request, message! { "status" => 200 }).await;
+    assert_eq!(client.response().await.head.status, 200);
+}
+
+#[tokio::test]
 async fn a_slow_but_steady_upload_is_not_given_up() {
-    let server = TestServer::configured(|builder| builder.body_read_timeout(2 * SHORT)).await;
+    let server =
+        TestServer::configured(|builder| builder.body_read_timeout(2 * SHORT).body_min_rate(0))
+            .await;
     let app = server.app();
     let mut client = server.connect().await;
     client.send(post("/p", &["Content-Length: 20"])).await;
