@@ -21,6 +21,11 @@ pub(crate) struct Cli {
     #[arg(long, value_name = "URL", env = "DAPHNE_LAYER", hide_env_values = true)]
     pub(crate) layer: Option<String>,
 
+    /// Serve on a layer within this process too, which no worker can reach: each request is
+    /// answered with 503. For trying out endpoints and proxies
+    #[arg(long)]
+    pub(crate) allow_process_local: bool,
+
     // ---- Where to listen
     /// The TCP port [default: 8000]
     #[arg(short, long)]

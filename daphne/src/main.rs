@@ -82,14 +82,14 @@ fn layer(cli: &Cli) -> Result<Arc<dyn ChannelLayer>, (Status, String)> {
         );
     };
     let layer = layers::from_url(url).map_err(|error| (Status::NoLayer, chain(&error)))?;
-    if layer.is_process_local() {
-        // As the Python program: a server without workers answers, with 503. It is how flags,
-        // endpoints and proxies are tried out.
-        warn!(
-            "channel layer `{url}` reaches no further than this process, so no worker will see a \
-             request: each ends with 503; to serve an application, give the URL of a layer \
-             between processes, or run server and worker in one process with the `daphne` library"
-        );
+    if layer.is_process_local() && !cli.allow_process_local {
+        return fail(format!(
+            "channel layer `{url}` reaches no further than this process, so no worker would ever \
+             see a request: give the URL of a layer between processes, for example \
+             redis://localhost:6379/0; or use `runserver` of the `channels` crate, which serves \
+             and works in one process; or, to try out endpoints and proxies with a server that \
+             answers 503, add --allow-process-local"
+        ));
     }
     Ok(layer)
 }

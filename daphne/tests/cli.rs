@@ -20,9 +20,13 @@ const GET: &str = "GET /here HTTP/1.1\r\nHost: a\r\n\r\n";
 /// A layer that every build of the program has. Nobody consumes what is sent to it.
 const LAYER: &str = "memory:";
 
+/// The program, which serves on a layer without workers too.
 fn daphne(arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_daphne"));
-    command.args(arguments).kill_on_drop(true);
+    command
+        .arg("--allow-process-local")
+        .args(arguments)
+        .kill_on_drop(true);
     command
 }
 
@@ -117,6 +121,7 @@ async fn help_names_every_flag() {
     for flag in [
         "--port",
         "--bind",
+        "--allow-process-local",
         "--websocket-timeout",
         "--websocket-connect-timeout",
         "--unix-socket",
@@ -219,13 +224,16 @@ async fn it_serves_until_it_is_told_to_stop() {
 }
 
 #[tokio::test]
-async fn a_layer_no_worker_can_reach_is_warned_of() {
+async fn a_layer_no_worker_can_reach_is_refused_unless_that_is_wanted() {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_daphne"));
+    let output = run_with_input(command.args(["-p", "0", LAYER]).kill_on_drop(true), b"").await;
+    let message = stderr(&output);
+    assert_eq!(output.status.code(), Some(4), "{message}");
+    for part in [LAYER, "redis:", "runserver", "--allow-process-local"] {
+        assert!(message.contains(part), "{part} is missing: {message}");
+    }
+    assert!(!message.contains("istening on"), "{message}");
     let mut program = Running::start(&["-p", "0", LAYER]).await;
-    let warning = program.logs("WARN").await;
-    assert!(
-        warning.contains("no worker will see a request"),
-        "{warning}"
-    );
     program.addr().await;
     program.signal(Signal::TERM);
     assert_eq!(program.ends().await.code(), Some(0));
@@ -316,7 +324,7 @@ async fn any_inherited_descriptor_can_be_given() {
     shell
         .args(["-c", "exec 7<&0 0</dev/null; exec \"$@\"", "sh"])
         .arg(env!("CARGO_BIN_EXE_daphne"))
-        .args(["--fd", "7", "-t", "1", LAYER])
+        .args(["--fd", "7", "-t", "1", "--allow-process-local", LAYER])
         .stdin(OwnedFd::from(listener))
         .stdout(Stdio::null())
         .kill_on_drop(true);
