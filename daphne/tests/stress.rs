@@ -141,3 +141,37 @@ async fn many_clients_of_all_kinds_at_once() {
     assert_eq!(statistics.lost_disconnects, 0);
     assert_eq!(statistics.lost_frames, 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_flood_of_handshakes_on_a_small_reply_channel_is_accepted_to_the_last() {
+    const HANDSHAKES: usize = 500;
+    let config = LayerConfig::new()
+        .capacity(HANDSHAKES)
+        .channel_capacity("daphne.response.*!", 5)
+        .unwrap();
+    let server = TestServer::with_config(config, |builder| builder).await;
+    // Each answer is sent by a task of its own, which waits while the channel is full.
+    let _serving = server
+        .app()
+        .consume(["websocket.connect"], |app, _, connect| {
+            tokio::spawn(async move { app.reply(&connect, message! { "accept" => true }).await });
+            std::future::ready(())
+        });
+    let addr = server.addr();
+    let clients: Vec<_> = (0..HANDSHAKES)
+        .map(|_| {
+            tokio::spawn(async move {
+                let mut client = Client::connect(addr).await;
+                client.send(handshake("/", &[])).await;
+                assert_eq!(client.head().await.status, 101);
+                client
+            })
+        })
+        .collect();
+    let mut open = Vec::new();
+    for client in clients {
+        open.push(client.await.unwrap());
+    }
+    assert_eq!(server.statistics().open_websockets, HANDSHAKES);
+    assert_eq!(server.statistics().discarded_replies, 0);
+}
