@@ -12,7 +12,7 @@ use crate::extract::FromMessage;
 ///
 /// An async function is one if each of its arguments (up to eight) implements [`FromMessage`] and
 /// it returns `()` or a `Result<(), E>` whose error converts into a [`ConsumerError`], as every
-/// error does. A plain function becomes one with [`sync`]. `Args` tells the compiler which kind
+/// error does; its future must be `Send`. A plain function becomes one with [`sync`]. `Args` tells the compiler which kind
 /// it is and is never written out.
 ///
 /// ```
@@ -38,6 +38,8 @@ use crate::extract::FromMessage;
     label = "not a consumer",
     note = "a consumer is an async fn whose arguments (at most 8) all implement `FromMessage` and \
             which returns `()` or `Result<(), E>` with `E: Into<ConsumerError>`",
+    note = "its future must be `Send`: nothing that is not, such as an `Rc` or the guard of a \
+            standard mutex, may be held across an `.await`",
     note = "a function that is not async becomes a consumer with `channels::sync(function)`"
 )]
 pub trait Consumer<Args, S = ()>: Send + Sync + 'static {

@@ -52,6 +52,14 @@ pub enum Error {
         /// Why not.
         source: BoxError,
     },
+    /// A value could not be written as JSON.
+    #[error("cannot write a `{type_name}` as JSON")]
+    Encode {
+        /// The value's type.
+        type_name: &'static str,
+        /// Why not.
+        source: BoxError,
+    },
     /// The consumer panicked.
     #[error("the consumer panicked: {message}")]
     Panicked {

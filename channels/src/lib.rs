@@ -32,7 +32,40 @@
 //! an [`Application`].
 //!
 //! A WebSocket is accepted when the consumer of its `websocket.connect` has succeeded, unless
-//! that decided otherwise; see [`Context::accept`].
+//! that decided otherwise; see [`Context::accept`]. Whether it was accepted or rejected, a
+//! `websocket.disconnect` follows, with code 1006 for one that never opened; so in the console
+//! `runserver` shows of a rejected one HANDSHAKING, REJECT and DISCONNECT.
+//!
+//! ## Order
+//!
+//! A worker runs up to 128 consumers [at once](WorkerBuilder::concurrency), and there may be
+//! several workers. So messages of one connection that arrive back to back may be consumed at the
+//! same time, the later one finished first, and what two consumers send to the same socket or
+//! group may overtake each other. (So it is in the original, for sockets without
+//! `enforce_ordering`.) Kept in order is what one consumer sends to one channel.
+//! Where that is not enough:
+//!
+//! * **Number the messages.** `websocket.receive` has `order`: 0 for the connect, then 1, 2, 3 for
+//!   the frames of a connection ([`websocket::Receive`](asgiref::protocol::websocket::Receive)).
+//!   What goes to many is numbered where it is decided, in the database for instance. Whoever
+//!   reads sorts, or sees that something is missing. This alone works with any number of workers.
+//! * **Consume one after the other:** a [concurrency](WorkerBuilder::concurrency) of 1
+//!   (`--concurrency 1`), in the *only* worker of these channels. To keep the others fast, route
+//!   what must keep its order to a channel of its own, give it a worker of its own
+//!   (`runworker --only-channels moves --concurrency 1`) and leave it out of the rest
+//!   (`--exclude-channels moves`). How far a channel itself keeps the order that its senders had is
+//!   the layer's matter; the in-memory layer keeps it.
+//! * **Wait for an answer.** A client that sends its next frame when the last is answered has
+//!   never two under way.
+//!
+//! ## Overload
+//!
+//! Channels are bounded. A frame waits in the protocol server while `websocket.receive` is full,
+//! what a consumer sends to a single channel waits for [a while](WorkerBuilder::send_timeout), and
+//! a message to a group passes over members whose channel is full: then the layer logs a warning
+//! with the group and how many were passed over
+//! ([`DroppedDeliveries`](asgiref::DroppedDeliveries)). How much the layer used by default holds is
+//! said at [`ApplicationBuilder::build`].
 //!
 //! # For those who know Channels 1.1.8
 //!

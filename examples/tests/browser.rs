@@ -5,11 +5,15 @@ mod browser;
 mod support;
 
 use browser::Driver;
-use support::Chat;
+use support::Program;
+
+fn chat(address: &str) -> Program {
+    Program::start(env!("CARGO_BIN_EXE_chat"), &[address])
+}
 
 #[tokio::test]
 async fn messages_reach_the_pages_of_their_room_and_no_other() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let bob = driver.page("Bob").await;
@@ -53,7 +57,7 @@ async fn messages_reach_the_pages_of_their_room_and_no_other() {
 
 #[tokio::test]
 async fn what_others_write_is_shown_and_not_executed() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let mallory = driver.page("<i>Mallory<i>\"'&amp;").await;
@@ -78,7 +82,7 @@ async fn what_others_write_is_shown_and_not_executed() {
 
 #[tokio::test]
 async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let bob = driver.page("Bob").await;
@@ -98,7 +102,7 @@ async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
         page.wait_for_state("closed").await;
     }
     ann.type_in("Is anybody there?").await;
-    let _chat = Chat::start(&address);
+    let _chat = chat(&address);
     for page in [&ann, &bob] {
         page.wait_for_state("open").await;
     }
@@ -113,7 +117,7 @@ async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
 
 #[tokio::test]
 async fn a_link_to_a_room_asks_for_the_name_alone() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     ann.open(&chat, "/chat/garden/").await;

@@ -2,23 +2,20 @@
 
 mod support;
 
-use futures_util::{SinkExt as _, StreamExt as _};
+use futures_util::SinkExt as _;
 use serde_json::{Value, json};
-use support::{Chat, LIMIT};
-use tokio::net::TcpStream;
-use tokio::time::timeout;
+use support::{Program, Socket, next_json, open};
 use tokio_tungstenite::tungstenite::{self, Message};
-use tokio_tungstenite::{MaybeTlsStream, WebSocketStream};
 
 /// Somebody in a room.
 struct Guest {
     name: &'static str,
-    socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
+    socket: Socket,
 }
 
 impl Guest {
     /// Enters `room` and waits for the news of it.
-    async fn enter(chat: &Chat, room: &str, name: &'static str) -> Self {
+    async fn enter(chat: &Program, room: &str, name: &'static str) -> Self {
         let socket = open(chat, &format!("/chat/{room}/{name}/"))
             .await
             .expect("the handshake is accepted");
@@ -33,27 +30,13 @@ impl Guest {
         sent.expect("the connection is open");
     }
 
-    /// The next frame, which must be text and JSON.
     async fn next(&mut self) -> Value {
-        let next = timeout(LIMIT, self.socket.next()).await;
-        let frame = next
-            .unwrap_or_else(|_| panic!("{} waits in vain", self.name))
-            .expect("the connection stays open")
-            .expect("frames are well-formed");
-        let text = frame.to_text().expect("frames are text");
-        serde_json::from_str(text).expect("texts are JSON")
+        next_json(&mut self.socket, self.name).await
     }
 }
 
-async fn open(
-    chat: &Chat,
-    path: &str,
-) -> tungstenite::Result<WebSocketStream<MaybeTlsStream<TcpStream>>> {
-    let url = format!("ws://{}{path}", chat.address);
-    let opening = timeout(LIMIT, tokio_tungstenite::connect_async(url)).await;
-    opening
-        .expect("the handshake is answered")
-        .map(|(socket, _)| socket)
+fn chat() -> Program {
+    Program::start(env!("CARGO_BIN_EXE_chat"), &["127.0.0.1:0"])
 }
 
 fn message(name: &str, text: &str) -> Value {
@@ -62,7 +45,7 @@ fn message(name: &str, text: &str) -> Value {
 
 #[tokio::test]
 async fn everyone_in_a_room_gets_a_message_once() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let mut ann = Guest::enter(&chat, "garden", "Ann").await;
     let mut bob = Guest::enter(&chat, "garden", "Bob").await;
     let mut cid = Guest::enter(&chat, "garden", "Cid").await;
@@ -82,7 +65,7 @@ async fn everyone_in_a_room_gets_a_message_once() {
 
 #[tokio::test]
 async fn a_room_does_not_hear_another() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let mut ann = Guest::enter(&chat, "garden", "Ann").await;
     let mut eve = Guest::enter(&chat, "cellar", "Eve").await;
     ann.say("roses").await;
@@ -96,7 +79,7 @@ async fn a_room_does_not_hear_another() {
 
 #[tokio::test]
 async fn the_others_are_told_who_leaves() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let mut ann = Guest::enter(&chat, "garden", "Ann").await;
     let mut bob = Guest::enter(&chat, "garden", "Bob").await;
     assert_eq!(ann.next().await, json!({"kind": "join", "name": "Bob"}));
@@ -113,7 +96,7 @@ async fn the_others_are_told_who_leaves() {
 
 #[tokio::test]
 async fn names_and_texts_may_be_in_any_script() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let socket = open(&chat, "/chat/garden/Zo%C3%AB%20%26%20co/")
         .await
         .expect("the handshake is accepted");
@@ -128,7 +111,7 @@ async fn names_and_texts_may_be_in_any_script() {
 
 #[tokio::test]
 async fn what_is_no_message_is_ignored_and_what_is_too_long_is_cut() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let mut ann = Guest::enter(&chat, "garden", "Ann").await;
     ann.say("").await;
     ann.say(" \n ").await;
@@ -140,7 +123,7 @@ async fn what_is_no_message_is_ignored_and_what_is_too_long_is_cut() {
 
 #[tokio::test]
 async fn only_rooms_can_be_entered() {
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     for path in [
         "/",
         "/chat/garden/",
@@ -160,7 +143,7 @@ async fn only_rooms_can_be_entered() {
 #[tokio::test]
 async fn a_crowd_hears_everything() {
     const GUESTS: usize = 40;
-    let chat = Chat::start("127.0.0.1:0");
+    let chat = chat();
     let mut crowd = Vec::new();
     for _ in 0..GUESTS {
         crowd.push(Guest::enter(&chat, "square", "Anyone").await);

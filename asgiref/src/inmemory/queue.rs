@@ -3,8 +3,9 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep};
 
+use crate::backoff::Backoff;
 use crate::message::Message;
 use crate::name::ChannelName;
 use crate::statistics::ChannelStatistics;
@@ -12,6 +13,17 @@ use crate::statistics::ChannelStatistics;
 use super::counter::Counter;
 use super::shards::lock;
 use super::waiter::{Line, Waiter};
+
+/// One in so many places of a queue is not for messages to groups; none in a small queue.
+const RESERVED: usize = 128;
+
+/// How long a sender to a group waits at most for a queue that fills faster than it is read. Many
+/// wait at the same time, as many as consumers run at once; all of them together are to come to a
+/// pace that a reader keeps up with, without keeping new connections waiting for long.
+const PATIENCE: Duration = Duration::from_millis(300);
+
+/// The pauses it waits in: first, and at most.
+const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(20));
 
 /// What `receive` returns.
 pub(super) type Received = (ChannelName, Message);
@@ -45,6 +57,10 @@ struct State {
     line: Line,
     sent: Counter,
     full: Counter,
+    /// Messages received so far.
+    received: u64,
+    /// What `received` was when somebody waited for it to grow in vain.
+    stalled_at: u64,
 }
 
 /// A message in a queue. One that nobody received in time is dropped, and its channel's
@@ -75,6 +91,8 @@ pub(super) struct Effects {
     pub(super) expired: Vec<Pending>,
     /// How many members found their queue full.
     pub(super) dropped: u64,
+    /// A queue that fills faster than it is read.
+    pub(super) crowded: Option<Arc<Queue>>,
 }
 
 /// The queue is at capacity.
@@ -121,8 +139,11 @@ impl Queue {
     /// Appends one message for each member of a group, given with the time it was added. Left out
     /// are members whose membership ends because a message expired, and, counted, members that
     /// find the queue full.
+    ///
+    /// The last of the room is left to messages that are sent to one channel, and whose senders
+    /// wait for the outcome: a crowd in a chat must not keep a socket from being accepted.
     pub(super) fn push_to_members<'a>(
-        &self,
+        self: &Arc<Self>,
         members: impl Iterator<Item = (&'a ChannelName, Instant)>,
         message: &Message,
         moment: &Moment,
@@ -135,6 +156,7 @@ impl Queue {
         let newly = &effects.expired[known..];
         let ended: Option<HashMap<_, _>> =
             (!newly.is_empty()).then(|| newly.iter().map(|over| (over.channel(), over)).collect());
+        let capacity = self.capacity - self.capacity / RESERVED;
         let (mut sent, mut full) = (0, 0);
         for (channel, added) in members {
             if let Some(ended) = &ended
@@ -143,7 +165,7 @@ impl Queue {
             {
                 continue;
             }
-            if state.messages.len() < self.capacity {
+            if state.messages.len() < capacity {
                 state.append(channel, message.clone(), moment);
                 sent += 1;
             } else {
@@ -153,11 +175,39 @@ impl Queue {
         state.sent.add(sent, moment.second);
         state.full.add(full, moment.second);
         effects.dropped += full;
+        if self.progress(&state).is_some() {
+            effects.crowded = Some(Arc::clone(self));
+        }
         for _ in 0..sent {
             let Some(waker) = state.line.claim() else {
                 break;
             };
             effects.wakers.push(waker);
+        }
+    }
+
+    /// How many messages were received so far, if the queue is more than a quarter full and is
+    /// being read.
+    fn progress(&self, state: &State) -> Option<u64> {
+        let is_crowded = state.messages.len() > self.capacity / 4;
+        (is_crowded && state.received > state.stalled_at).then_some(state.received)
+    }
+
+    /// Waits, though not for long, until there are fewer messages than a quarter of the capacity;
+    /// not at all if nobody reads them.
+    pub(super) async fn calm(&self) {
+        let deadline = Instant::now() + PATIENCE;
+        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut before = self.progress(&self.lock());
+        while let Some(received) = before
+            && Instant::now() < deadline
+        {
+            sleep(backoff.next_pause()).await;
+            let mut state = self.lock();
+            if state.received == received {
+                state.stalled_at = received;
+            }
+            before = self.progress(&state);
         }
     }
 
@@ -276,9 +326,9 @@ impl State {
 
     fn pop(&mut self, moment: &Moment, expired: &mut Vec<Pending>) -> Option<Received> {
         self.drop_expired(moment, expired);
-        self.messages
-            .pop_front()
-            .map(|message| (message.channel, message.message))
+        let message = self.messages.pop_front()?;
+        self.received += 1;
+        Some((message.channel, message.message))
     }
 
     fn drop_expired(&mut self, moment: &Moment, expired: &mut Vec<Pending>) {

@@ -95,15 +95,23 @@ impl Shared {
         }
     }
 
-    pub(super) fn send_group(&self, group: &GroupName, message: &Message, moment: &Moment) {
+    /// Returns a queue that the sender had better wait for before it sends more.
+    pub(super) fn send_group(
+        &self,
+        group: &GroupName,
+        message: &Message,
+        moment: &Moment,
+    ) -> Option<Arc<Queue>> {
         let Effects {
             wakers,
             expired,
             dropped,
+            crowded,
         } = self.groups.send(group, message, moment);
         self.dropped.add(group, dropped);
         wakers.into_iter().for_each(std::task::Waker::wake);
         self.groups.evict(&expired, moment.expiry);
+        crowded
     }
 
     /// A message from any of `channels` if there is one.

@@ -1,10 +1,11 @@
 use std::convert::Infallible;
 
-use asgiref::{ByteString, ChannelName, Message};
+use asgiref::{ByteString, ChannelName, Message, message};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::context::Context;
-use crate::error::{ConsumerError, Error};
+use crate::error::{ConsumerError, Error, Result};
 use crate::extract::FromMessage;
 use crate::layers::ChannelLayers;
 use crate::params::RouteParams;
@@ -17,7 +18,25 @@ pub struct ReplyChannel(pub ChannelName);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Text(pub ByteString);
 
-/// The text of a WebSocket frame, read as JSON.
+/// The text of a WebSocket frame, read as JSON; and the way back, [`to_message`](Self::to_message).
+///
+/// ```
+/// use channels::{Context, Json, Outcome};
+/// use serde::{Deserialize, Serialize};
+///
+/// #[derive(Deserialize)]
+/// struct Question { number: u32 }
+///
+/// #[derive(Serialize)]
+/// struct Answer { square: u64 }
+///
+/// async fn ws_message(Json(question): Json<Question>, cx: Context) -> Outcome {
+///     let answer = Answer { square: u64::from(question.number).pow(2) };
+///     cx.reply(Json(answer).to_message()?);
+///     Ok(())
+/// }
+/// # let _: channels::Route = channels::route("websocket.receive", ws_message);
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Json<T>(pub T);
 
@@ -41,6 +60,22 @@ pub struct Json<T>(pub T);
 /// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Content<T>(pub T);
+
+impl<T: Serialize> Json<T> {
+    /// A text frame with the value as JSON, to be sent to a WebSocket or a group of them.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Encode`] if the value cannot be written as JSON: a map whose keys are no text, or
+    /// an error of its own [`Serialize`].
+    pub fn to_message(&self) -> Result<Message> {
+        let text = serde_json::to_string(&self.0).map_err(|error| Error::Encode {
+            type_name: std::any::type_name::<T>(),
+            source: error.into(),
+        })?;
+        Ok(message! { "text" => text })
+    }
+}
 
 macro_rules! always_there {
     ($($argument:ty: $from:expr;)*) => {$(

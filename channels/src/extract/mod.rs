@@ -18,7 +18,33 @@ pub use state::{FromRef, State};
 /// Something a consumer can have as an argument.
 ///
 /// [`Context`] is the argument that can do everything; the others ask for one thing and make sure
-/// it is there. If one cannot be made, the consumer is not called and the rejection is its result.
+/// it is there.
+///
+/// If one cannot be made, the consumer is not called and the rejection is its result. Those of
+/// this crate reject with [`ConsumerError::InvalidMessage`]: the worker logs a warning, and
+/// answers an `http.request` with 400 and a `websocket.connect` with rejection. A
+/// `websocket.receive` gets no answer and the connection stays open (unless
+/// [`close_on_error`](crate::WorkerBuilder::close_on_error) is set). So one frame that is binary,
+/// not JSON, or JSON of another form than a `Json<T>` asks for is ignored. Asked for as `Option<Json<T>>` it is the consumer's business:
+///
+/// ```
+/// use asgiref::message;
+/// use channels::{Context, Json, Outcome};
+/// use serde::Deserialize;
+///
+/// #[derive(Deserialize)]
+/// struct Move { x: i32, y: i32 }
+///
+/// async fn ws_move(wanted: Option<Json<Move>>, cx: Context) -> Outcome {
+///     let Some(Json(Move { x, y })) = wanted else {
+///         cx.reply(message! { "text" => "not a move" });
+///         return Ok(());
+///     };
+///     cx.group("board")?.send(Json((x, y)).to_message()?);
+///     Ok(())
+/// }
+/// # let _: channels::Route = channels::route("websocket.receive", ws_move);
+/// ```
 ///
 /// | argument | what it is |
 /// |---|---|

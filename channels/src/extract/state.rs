@@ -6,8 +6,10 @@ use crate::extract::FromMessage;
 /// What all consumers of a router share: a database pool, a configuration. Given once, to
 /// [`Router::with_state`](crate::Router::with_state).
 ///
-/// The state of one *connection* is no matter for this: the next message of a WebSocket may be
-/// consumed by another process.
+/// It is the state of one *process*: each worker process has its own, and what changes in one (a
+/// counter behind a mutex) no other gets to see. Nor is it the state of one *connection*: the next
+/// message of a WebSocket may be consumed by another process. What must be known everywhere
+/// belongs into a database, or goes with the messages.
 ///
 /// ```
 /// use channels::{Router, State, route};

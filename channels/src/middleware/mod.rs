@@ -14,8 +14,38 @@ pub use from_fn::{FromFn, from_fn};
 
 /// Something that runs around a consumer: before it, after it, or in its place.
 ///
+/// Middleware of a [route](crate::Route::with) runs for that route's messages. Middleware of a
+/// [router](crate::Router::with) runs for all of its routes: of a WebSocket, for the connect, each
+/// receive and the disconnect, of which only the first has headers. It reads messages as they are
+/// ([`Context::message`]) or as the types in [`asgiref::protocol`]:
+///
+/// ```
+/// use asgiref::protocol::websocket::{CONNECT, Connect};
+/// use channels::{ConsumerError, Context, Next, Outcome, Router, from_fn, route};
+///
+/// /// Takes WebSockets of the pages of one site only.
+/// async fn same_site(cx: Context, next: Next<'_>) -> Outcome {
+///     if *cx.channel_name() == CONNECT {
+///         let connect = Connect::try_from(cx.message())?;
+///         let origin = connect.headers.get("origin");
+///         if origin.is_none_or(|origin| origin != "https://example.com") {
+///             return Err(ConsumerError::DenyConnection);
+///         }
+///     }
+///     next.run(cx).await
+/// }
+/// # async fn ws_connect() {}
+/// # async fn ws_message() {}
+///
+/// let router: Router = Router::new()
+///     .route(route("websocket.connect", ws_connect))
+///     .route(route("websocket.receive", ws_message))
+///     .with(from_fn(same_site));
+/// ```
+///
 /// Where Channels for Django has a decorator, this has a middleware (or an argument of the
-/// consumer, if the decorator only puts something on the message).
+/// consumer, if the decorator only puts something on the message). One with settings of its own
+/// is a struct:
 ///
 /// ```
 /// use channels::{Context, ConsumerError, Middleware, Next, Outcome};

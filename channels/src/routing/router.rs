@@ -34,6 +34,22 @@ use crate::routing::table::RoutingTable;
 ///
 /// assert!(router.channel_names().contains("email.receive"));
 /// ```
+///
+/// What consumers share within a process, a database pool for instance, they have as a
+/// [`State`](crate::State) argument and the router gets from [`with_state`](Self::with_state):
+///
+/// ```
+/// use channels::{Router, State, route};
+///
+/// #[derive(Clone)]
+/// struct Pool;
+///
+/// async fn ws_message(State(pool): State<Pool>) { /* .. */ }
+///
+/// let router: Router = Router::new()
+///     .route(route("websocket.receive", ws_message))
+///     .with_state(Pool);
+/// ```
 pub struct Router<S = ()> {
     pub(super) entries: Vec<Entry<S>>,
     /// Outermost last.
@@ -71,6 +87,11 @@ impl<S> Router<S> {
 
     /// Runs `middleware` around every consumer of this router, whether it was added before or
     /// after, outside the middleware of the routes themselves. What is added last runs outermost.
+    ///
+    /// It runs for the messages of all routes: of a WebSocket, for `websocket.connect`, each
+    /// `websocket.receive` and `websocket.disconnect`. What is for one of them looks at
+    /// [`Context::channel_name`](crate::Context::channel_name), or is added to its
+    /// [route](Route::with); see [`Middleware`].
     #[must_use]
     pub fn with(mut self, middleware: impl Middleware) -> Self {
         self.middleware.push(Arc::new(middleware));

@@ -101,7 +101,7 @@ impl WorkerBuilder {
     }
 
     /// How long to go on trying to send a consumer's message to a full channel before it is
-    /// dropped. Default: 2 s.
+    /// dropped. Default: 5 s, as long as daphne waits for a WebSocket to be accepted.
     pub const fn send_timeout(mut self, timeout: Duration) -> Self {
         self.settings.send_timeout = timeout;
         self

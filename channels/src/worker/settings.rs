@@ -39,7 +39,7 @@ impl Default for Settings {
             concurrency: 128,
             message_retries: 10,
             retry_delay: Duration::from_millis(50),
-            send_timeout: Duration::from_secs(2),
+            send_timeout: Duration::from_secs(5),
             consumer_timeout: None,
             close_on_error: None,
             grace_period: Duration::from_secs(10),

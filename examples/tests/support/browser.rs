@@ -14,7 +14,7 @@ use serde_json::{Map, Value, json};
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 
-use crate::support::{Chat, LIMIT};
+use crate::support::{LIMIT, Program};
 
 /// What to do if the browser is missing.
 const INSTALL: &str =
@@ -111,13 +111,13 @@ pub(crate) struct Page {
 }
 
 impl Page {
-    pub(crate) async fn open(&self, chat: &Chat, path: &str) {
+    pub(crate) async fn open(&self, chat: &Program, path: &str) {
         let url = format!("http://{}{path}", chat.address);
         self.client.goto(&url).await.expect("the page loads");
     }
 
     /// Goes to the front page and from there into `room`.
-    pub(crate) async fn enter(&self, chat: &Chat, room: &str) {
+    pub(crate) async fn enter(&self, chat: &Program, room: &str) {
         self.open(chat, "/").await;
         self.fill("room", room).await;
         self.fill("name", self.name).await;
