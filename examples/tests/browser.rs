@@ -7,13 +7,13 @@ mod support;
 use browser::Driver;
 use support::Program;
 
-fn chat(address: &str) -> Program {
+fn start_chat(address: &str) -> Program {
     Program::start(env!("CARGO_BIN_EXE_chat"), &[address])
 }
 
 #[tokio::test]
 async fn messages_reach_the_pages_of_their_room_and_no_other() {
-    let chat = chat("127.0.0.1:0");
+    let chat = start_chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let bob = driver.page("Bob").await;
@@ -57,7 +57,7 @@ async fn messages_reach_the_pages_of_their_room_and_no_other() {
 
 #[tokio::test]
 async fn what_others_write_is_shown_and_not_executed() {
-    let chat = chat("127.0.0.1:0");
+    let chat = start_chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let mallory = driver.page("<i>Mallory<i>\"'&amp;").await;
@@ -82,7 +82,7 @@ async fn what_others_write_is_shown_and_not_executed() {
 
 #[tokio::test]
 async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
-    let chat = chat("127.0.0.1:0");
+    let chat = start_chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     let bob = driver.page("Bob").await;
@@ -102,7 +102,7 @@ async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
         page.wait_for_state("closed").await;
     }
     ann.type_in("Is anybody there?").await;
-    let _chat = chat(&address);
+    let _chat = start_chat(&address);
     for page in [&ann, &bob] {
         page.wait_for_state("open").await;
     }
@@ -117,7 +117,7 @@ async fn pages_come_back_after_a_reload_and_after_a_restart_of_the_server() {
 
 #[tokio::test]
 async fn a_link_to_a_room_asks_for_the_name_alone() {
-    let chat = chat("127.0.0.1:0");
+    let chat = start_chat("127.0.0.1:0");
     let driver = Driver::start();
     let ann = driver.page("Ann").await;
     ann.open(&chat, "/chat/garden/").await;

@@ -39,8 +39,9 @@ use shared::Shared;
 ///
 /// A crowd in a group can send faster than the members' channels are read, each message being
 /// many. So [`send_group`](crate::Groups::send_group), when it has sent, waits for up to 300 ms
-/// while a member's channel is more than a quarter full and is being read; the last 1/128 of a
-/// channel's capacity it leaves to messages that are sent to one channel.
+/// while a member's channel is more than a quarter full and is being read, if its capacity is 1,000
+/// or more. The last 1/128 of a channel's capacity it leaves to messages that are sent to one
+/// channel.
 ///
 /// Time is tokio's: under a paused clock (`tokio::time::pause`) expiry is exact and costs no
 /// waiting. What nobody uses any more is given back in the background, by a task on the runtime

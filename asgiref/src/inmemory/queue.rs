@@ -3,6 +3,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep};
 
 use crate::backoff::Backoff;
@@ -17,13 +18,20 @@ use super::waiter::{Line, Waiter};
 /// One in so many places of a queue is not for messages to groups; none in a small queue.
 const RESERVED: usize = 128;
 
+/// The capacity from which on a queue is meant for crowds. A smaller one is full in no time,
+/// whatever its senders do.
+const LARGE: usize = 1_000;
+
 /// How long a sender to a group waits at most for a queue that fills faster than it is read. Many
 /// wait at the same time, as many as consumers run at once; all of them together are to come to a
 /// pace that a reader keeps up with, without keeping new connections waiting for long.
 const PATIENCE: Duration = Duration::from_millis(300);
 
 /// The pauses it waits in: first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(10), Duration::from_millis(20));
+const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
+
+/// After so long without a message being received nobody reads.
+const STALL: Duration = Duration::from_millis(100);
 
 /// What `receive` returns.
 pub(super) type Received = (ChannelName, Message);
@@ -186,10 +194,10 @@ impl Queue {
         }
     }
 
-    /// How many messages were received so far, if the queue is more than a quarter full and is
+    /// How many messages were received so far, if the queue is large, more than a quarter full and
     /// being read.
     fn progress(&self, state: &State) -> Option<u64> {
-        let is_crowded = state.messages.len() > self.capacity / 4;
+        let is_crowded = self.capacity >= LARGE && state.messages.len() > self.capacity / 4;
         (is_crowded && state.received > state.stalled_at).then_some(state.received)
     }
 
@@ -198,16 +206,30 @@ impl Queue {
     pub(super) async fn calm(&self) {
         let deadline = Instant::now() + PATIENCE;
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        let mut before = self.progress(&self.lock());
-        while let Some(received) = before
-            && Instant::now() < deadline
-        {
-            sleep(backoff.next_pause()).await;
-            let mut state = self.lock();
-            if state.received == received {
-                state.stalled_at = received;
+        let mut last: Option<(u64, Instant)> = None;
+        // A reader on this thread may be all that is missing.
+        yield_now().await;
+        loop {
+            let now = Instant::now();
+            {
+                let mut state = self.lock();
+                let Some(received) = self.progress(&state) else {
+                    return;
+                };
+                match last {
+                    Some((known, since)) if known == received => {
+                        if now - since >= STALL {
+                            state.stalled_at = received;
+                            return;
+                        }
+                    }
+                    _ => last = Some((received, now)),
+                }
             }
-            before = self.progress(&state);
+            if now >= deadline {
+                return;
+            }
+            sleep(backoff.next_pause()).await;
         }
     }
 

@@ -121,6 +121,10 @@ async fn ws_disconnect(cx: Context) -> Outcome {
 
 /// Counts a vote, whoever sent it: a frame, or another program over the channel layer. It may
 /// block, as it would with a file or a database: it runs on a thread for that.
+#[expect(
+    clippy::needless_pass_by_value,
+    reason = "consumers have their arguments by value"
+)]
 fn count(Content(vote): Content<Vote>, State(ballot): State<Ballot>, cx: Context) -> Outcome {
     if let Some(counts) = ballot.count(&vote.choice) {
         cx.group("voters")?.send(Json(counts).to_message()?);
