@@ -1,12 +1,33 @@
-//! A POSIX shared memory channel layer.
+//! A POSIX shared memory channel layer: protocol servers and workers on one machine, without any
+//! server between them.
 //!
-//! For protocol servers and workers on one machine: no server to run, nothing on the network.
-//! The memory layout is this crate's own; Python's `asgi_ipc` cannot read it.
+//! ```
+//! use asgi_ipc::IpcChannelLayer;
+//! use asgiref::{ChannelLayer as _, ChannelName, message};
 //!
-//! # Status
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> asgiref::Result<()> {
+//! # let directory = tempfile::TempDir::new().unwrap();
+//! # let builder = IpcChannelLayer::builder().directory(directory.path());
+//! # let layer = builder.prefix("shop").build()?;
+//! # /*
+//! // In one process …
+//! let layer = IpcChannelLayer::from_url("ipc://shop")?;
+//! # */
+//! let thumbnails = ChannelName::new("thumbnails")?;
+//! layer.send(&thumbnails, message! { "picture" => 42 }).await?;
+//! # let builder = IpcChannelLayer::builder().directory(directory.path());
+//! # let layer = builder.prefix("shop").build()?;
+//! # /*
 //!
-//! This version contains the crate's structure and the URL schemes it will answer to; it does
-//! not contain a layer. Use [`asgiref::InMemoryChannelLayer`] within one process.
+//! // … and in another.
+//! let layer = IpcChannelLayer::from_url("ipc://shop")?;
+//! # */
+//! let (_, message) = layer.receive(&[thumbnails]).await?;
+//! assert_eq!(message.int("picture")?, 42);
+//! # Ok(())
+//! # }
+//! ```
 //!
 //! # Structure
 //!
@@ -18,21 +39,46 @@
 //! * `flush`: the flush extension.
 //! * `groups`: the groups extension.
 //! * `layer`: the ASGI API: send, receive, new channel.
-//! * `lock`: locks that survive the death of the process holding them.
-//! * `segment`: the shared memory segment: the one place of this crate with unsafe code.
 //! * `statistics`: the statistics extension.
-//! * `store`: channels, messages and groups inside a segment.
+//!
+//! Of this crate alone are
+//!
+//! * `file`, `layout` and `segment`: a segment as a file, as tables of records, and as memory; the
+//!   last is the one place of this crate with unsafe code.
+//! * `lock`: a lock that survives the death of the process holding it.
+//! * `store`: channels, messages and groups inside a segment, and how they are repaired.
+//! * `peers`, `waiting` and `watchdog`: waiting for messages, waking those who wait, and looking
+//!   after those who died.
+//! * `shared`: what the handles to one layer share.
+//! * [`inspect`]: looking at segments, as the `asgi-ipc` command does.
+#![doc = include_str!("docs.md")]
 #![deny(unsafe_code)]
+#![expect(
+    clippy::redundant_closure_for_method_calls,
+    reason = "a method of a type with a lifetime, named alone, is for one lifetime only"
+)]
 
+mod clock;
 mod config;
 mod error;
+mod file;
 mod flush;
 mod groups;
+pub mod inspect;
 mod layer;
+mod layout;
 mod lock;
+mod peers;
 mod segment;
+mod shared;
 mod statistics;
 mod store;
+mod waiting;
+mod watchdog;
+
+pub use config::IpcChannelLayerBuilder;
+pub use error::Error;
+pub use layer::IpcChannelLayer;
 
 /// URL schemes that name this layer.
 pub const SCHEMES: &[&str] = &["ipc"];

@@ -1,1 +1,196 @@
-//! The shared memory segment: the one place of this crate with unsafe code.
+//! A segment mapped into this process: the one place of this crate with unsafe code.
+//!
+//! What is mapped can be changed by other processes at any time, so no reference to plain memory
+//! is ever made of it: every access is a load or store of an atomic whole word, at an offset that
+//! was checked, and bytes are copied word by word. Whatever others write there, the worst that can
+//! be read is a wrong number.
+#![expect(unsafe_code, reason = "mapping memory and reaching into it")]
+
+use std::fs::File;
+use std::io;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
+
+use rustix::mm::{MapFlags, ProtFlags};
+
+/// Something in a segment points out of its table or out of the segment: another program wrote
+/// there, or a process was killed half-way.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Damage(pub(crate) &'static str);
+
+/// What reading a segment gives.
+pub(crate) type Checked<T> = Result<T, Damage>;
+
+/// A mapped segment. Offsets are in bytes from its start; those of whole words must be multiples
+/// of the word's size.
+pub(crate) struct Segment {
+    base: NonNull<u8>,
+    len: usize,
+}
+
+// SAFETY: the mapping belongs to the process, not to a thread, and stays until the value is
+// dropped; everything in it is reached by atomic operations only.
+unsafe impl Send for Segment {}
+// SAFETY: as for `Send`: shared access is atomic.
+unsafe impl Sync for Segment {}
+
+impl Segment {
+    /// Maps the first `len` bytes of `file`, which must be that long: what lies behind the end of
+    /// a file cannot be read, the process would be ended by a signal.
+    pub(crate) fn map(file: &File, len: usize) -> io::Result<Self> {
+        let flags = MapFlags::SHARED;
+        let access = ProtFlags::READ | ProtFlags::WRITE;
+        // SAFETY: no address is asked for, so the kernel chooses one where nothing is mapped, and
+        // no existing memory of the process changes.
+        let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, access, flags, file, 0)? };
+        let base = NonNull::new(base.cast::<u8>())
+            .ok_or_else(|| io::Error::other("the segment was mapped at address zero"))?;
+        Ok(Self { base, len })
+    }
+
+    /// The word at `at`, for what is done without the lock.
+    pub(crate) fn word(&self, at: usize) -> Checked<&AtomicU32> {
+        let pointer = self.pointer::<4>(at)?;
+        // SAFETY: `pointer` checked that four bytes at this offset are inside the mapping and that
+        // the offset is a multiple of four, and mappings begin at a page; the mapping is readable
+        // and writable and lives as long as `self`, to which the reference is bound. All access of
+        // this process is by atomics of this size or by those of `long` at other offsets.
+        Ok(unsafe { AtomicU32::from_ptr(pointer.cast::<u32>()) })
+    }
+
+    pub(crate) fn load(&self, at: usize) -> Checked<u32> {
+        Ok(self.word(at)?.load(Ordering::Acquire))
+    }
+
+    /// What was stored before is in memory before this is: an owner that dies leaves a beginning
+    /// of what it did, never a later part without an earlier one.
+    pub(crate) fn store(&self, at: usize, value: u32) -> Checked<()> {
+        self.word(at)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    pub(crate) fn load_long(&self, at: usize) -> Checked<u64> {
+        Ok(self.long(at)?.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn store_long(&self, at: usize, value: u64) -> Checked<()> {
+        self.long(at)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    /// Copies `bytes` to `at`, a multiple of eight. What remains of the last eight is zeroed.
+    pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> Checked<()> {
+        for (number, chunk) in bytes.chunks(8).enumerate() {
+            self.long(at + 8 * number)?
+                .store(to_long(chunk), Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    /// Appends the `count` bytes at `at`, a multiple of eight, to `bytes`.
+    pub(crate) fn read(&self, at: usize, count: usize, bytes: &mut Vec<u8>) -> Checked<()> {
+        let mut left = count;
+        let mut at = at;
+        while left > 0 {
+            let chunk = self.long(at)?.load(Ordering::Relaxed).to_ne_bytes();
+            let part = left.min(8);
+            bytes.extend_from_slice(&chunk[..part]);
+            left -= part;
+            at += 8;
+        }
+        Ok(())
+    }
+
+    /// Whether `bytes` were written at `at`.
+    pub(crate) fn holds(&self, at: usize, bytes: &[u8]) -> Checked<bool> {
+        for (number, chunk) in bytes.chunks(8).enumerate() {
+            if self.long(at + 8 * number)?.load(Ordering::Relaxed) != to_long(chunk) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Zeroes `count` bytes from `at`, both multiples of eight.
+    pub(crate) fn clear(&self, at: usize, count: usize) -> Checked<()> {
+        for at in (at..at + count).step_by(8) {
+            self.long(at)?.store(0, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn long(&self, at: usize) -> Checked<&AtomicU64> {
+        let pointer = self.pointer::<8>(at)?;
+        // SAFETY: as in `word`, for eight bytes.
+        Ok(unsafe { AtomicU64::from_ptr(pointer.cast::<u64>()) })
+    }
+
+    /// The address of `SIZE` bytes at the offset `at`.
+    fn pointer<const SIZE: usize>(&self, at: usize) -> Checked<*mut u8> {
+        if !at.is_multiple_of(SIZE) || at > self.len || self.len - at < SIZE {
+            return Err(Damage("an offset points out of the segment"));
+        }
+        // SAFETY: the offset is inside the mapping, which is one object of `len` bytes.
+        Ok(unsafe { self.base.as_ptr().add(at) })
+    }
+}
+
+impl Drop for Segment {
+    fn drop(&mut self) {
+        // SAFETY: this is the mapping `map` made; references to it are bound to `self`, so there
+        // are none left. Should it fail, memory stays mapped that nobody uses.
+        let _ = unsafe { rustix::mm::munmap(self.base.as_ptr().cast(), self.len) };
+    }
+}
+
+/// Up to eight bytes as a whole word, zeroes after them.
+fn to_long(bytes: &[u8]) -> u64 {
+    let mut long = [0; 8];
+    long[..bytes.len()].copy_from_slice(bytes);
+    u64::from_ne_bytes(long)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn segment(len: usize) -> Segment {
+        let file = tempfile::tempfile().unwrap();
+        file.set_len(len as u64).unwrap();
+        Segment::map(&file, len).unwrap()
+    }
+
+    #[test]
+    fn offsets_are_checked() {
+        let segment = segment(4096);
+        assert!(segment.load(4092).is_ok());
+        assert!(segment.load_long(4088).is_ok());
+        for at in [1, 2, 4094, 4096, 4100, usize::MAX - 3, usize::MAX] {
+            assert!(segment.load(at).is_err(), "{at}");
+            assert!(segment.store(at, 1).is_err(), "{at}");
+        }
+        for at in [4, 4092, 4096, usize::MAX - 7] {
+            assert!(segment.load_long(at).is_err(), "{at}");
+            assert!(segment.holds(at, b"a").is_err(), "{at}");
+        }
+        assert!(segment.write(4088, b"12345678").is_ok());
+        assert!(segment.write(4088, b"123456789").is_err());
+        assert!(segment.read(4088, 9, &mut Vec::new()).is_err());
+    }
+
+    #[test]
+    fn bytes_come_back() {
+        let segment = segment(4096);
+        for len in 0..40 {
+            let written: Vec<u8> = (1..=len).collect();
+            segment.write(64, &written).unwrap();
+            let mut read = vec![99];
+            segment.read(64, written.len(), &mut read).unwrap();
+            assert_eq!(read[1..], written);
+            assert!(segment.holds(64, &written).unwrap());
+        }
+        assert!(!segment.holds(64, b"x").unwrap());
+        segment.clear(64, 64).unwrap();
+        assert!(segment.holds(64, &[0; 64]).unwrap());
+    }
+}

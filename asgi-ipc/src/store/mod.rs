@@ -1,4 +1,263 @@
 //! Channels, messages and groups inside a segment.
+//!
+//! Everything here happens under the segment's lock. Links that say what exists (from a channel to
+//! its messages, from a message to its bytes, from a membership to its group and channel) are
+//! written last, in one store each; all else, free lists, counts, hash tables and back links, can
+//! be found again from these, which is what [`repair`] does when the holder of the lock died.
 
 mod channels;
+mod clients;
+mod counter;
+mod flush;
 mod groups;
+mod messages;
+mod names;
+mod overview;
+mod pools;
+mod reclaim;
+mod repair;
+
+use std::cell::Cell;
+use std::fs::File;
+use std::path::Path;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use crate::clock::Time;
+use crate::error::Error;
+use crate::file::Opened;
+use crate::layout::{Layout, client, header};
+use crate::lock::{self, Owner, Stuck, Taken};
+use crate::peers::Peers;
+use crate::segment::{Checked, Damage, Segment};
+
+pub(crate) use channels::{Popped, Refused};
+pub(crate) use clients::News;
+pub(crate) use groups::NoRoom;
+
+/// A segment, as one client of it.
+pub(crate) struct Store {
+    segment: Segment,
+    layout: Layout,
+    seed: u64,
+    peers: Peers,
+    owner: Owner,
+    slot: u32,
+    /// How long a channel is remembered after it was used last.
+    memory: Duration,
+    /// Held open, and locked, as long as the client lives.
+    pipe: File,
+}
+
+/// What an operation leaves to be done when the lock is released.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Effects {
+    /// This client has news.
+    pub(crate) news: bool,
+    /// Another client was woken, and should take its message soon.
+    pub(crate) woke: bool,
+}
+
+impl Store {
+    /// Becomes a client of a segment. `memory` is how long unused channels are remembered.
+    pub(crate) fn open(
+        path: &Path,
+        opened: &Opened,
+        mode: u32,
+        memory: Duration,
+    ) -> Result<Self, Error> {
+        let segment = opened.map(path)?;
+        let layout = opened.layout.clone();
+        let peers = Peers::new(path, opened.id);
+        let (slot, pipe) = peers.claim(mode)?;
+        // Nobody else writes this: the place is ours.
+        let at = layout.clients.at(slot)? + client::INCARNATION;
+        let incarnation = segment.load(at)?.wrapping_add(1);
+        segment.store(at, incarnation)?;
+        let store = Self {
+            segment,
+            layout,
+            seed: opened.id,
+            peers,
+            owner: Owner::new(slot, incarnation),
+            slot,
+            memory,
+            pipe,
+        };
+        store.run(|locked| locked.join())?;
+        Ok(store)
+    }
+
+    /// The pipe over which this client is woken.
+    pub(crate) const fn pipe(&self) -> &File {
+        &self.pipe
+    }
+
+    pub(crate) const fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    /// Does something under the lock. If it comes upon damage, the segment is repaired and it is
+    /// done again: `work` must leave nothing half done that counts when it fails.
+    pub(crate) fn run<T>(
+        &self,
+        mut work: impl FnMut(&Locked<'_>) -> Checked<T>,
+    ) -> Result<(T, Effects), Error> {
+        let locked = self.lock()?;
+        let result = match work(&locked) {
+            Err(_) => {
+                locked.repair()?;
+                work(&locked)?
+            }
+            Ok(result) => result,
+        };
+        Ok((result, locked.effects()))
+    }
+
+    /// The same for work that must not be done twice.
+    pub(crate) fn run_once<T>(
+        &self,
+        work: impl FnOnce(&Locked<'_>) -> Checked<T>,
+    ) -> Result<(T, Effects), Error> {
+        let locked = self.lock()?;
+        match work(&locked) {
+            Ok(result) => Ok((result, locked.effects())),
+            Err(damage) => {
+                locked.repair()?;
+                Err(damage.into())
+            }
+        }
+    }
+
+    fn lock(&self) -> Result<Locked<'_>, Error> {
+        let word = self.segment.word(header::LOCK)?;
+        let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner))
+            .map_err(|Stuck(owner)| self.stuck(owner))?;
+        let locked = Locked {
+            store: self,
+            word,
+            now: Time::now(),
+            news: Cell::new(false),
+            woke: Cell::new(false),
+        };
+        if taken == Taken::FromTheDead || self.segment.load(header::DIRTY)? != 0 {
+            locked.repair()?;
+        }
+        Ok(locked)
+    }
+
+    fn is_alive(&self, owner: Owner) -> bool {
+        if owner == self.owner {
+            return true;
+        }
+        let incarnation = self
+            .layout
+            .clients
+            .at(owner.slot())
+            .and_then(|at| self.segment.load(at + client::INCARNATION));
+        incarnation.is_ok_and(|now| owner.is_of(now)) && self.peers.is_alive(owner.slot())
+    }
+
+    fn stuck(&self, owner: Owner) -> Error {
+        let pid = self
+            .layout
+            .clients
+            .at(owner.slot())
+            .and_then(|at| self.segment.load(at + client::PID));
+        Error::Stuck {
+            pid: pid.unwrap_or_default(),
+        }
+    }
+}
+
+impl Drop for Store {
+    fn drop(&mut self) {
+        // What fails here is found by the next client: the pipe's lock goes with this process.
+        let _ = self.run(|locked| locked.leave());
+        // There may be other handles to the pipe, in tasks that are about to end.
+        let _ = self.pipe.unlock();
+    }
+}
+
+/// A store whose lock is held until this is dropped.
+pub(crate) struct Locked<'a> {
+    store: &'a Store,
+    word: &'a AtomicU32,
+    /// When the lock was got; one moment for all of an operation.
+    pub(crate) now: Time,
+    news: Cell<bool>,
+    woke: Cell<bool>,
+}
+
+impl Locked<'_> {
+    const fn segment(&self) -> &Segment {
+        &self.store.segment
+    }
+
+    const fn layout(&self) -> &Layout {
+        &self.store.layout
+    }
+
+    fn get(&self, at: usize) -> Checked<u32> {
+        self.store.segment.load(at)
+    }
+
+    fn set(&self, at: usize, value: u32) -> Checked<()> {
+        self.store.segment.store(at, value)
+    }
+
+    fn get_long(&self, at: usize) -> Checked<u64> {
+        self.store.segment.load_long(at)
+    }
+
+    fn set_long(&self, at: usize, value: u64) -> Checked<()> {
+        self.store.segment.store_long(at, value)
+    }
+
+    fn get_time(&self, at: usize) -> Checked<Time> {
+        self.get_long(at).map(Time)
+    }
+
+    /// Changes a count by which nothing is reached: nonsense in it does no harm.
+    fn change(&self, at: usize, change: impl FnOnce(u32) -> u32) -> Checked<()> {
+        self.set(at, change(self.get(at)?))
+    }
+
+    fn effects(&self) -> Effects {
+        Effects {
+            news: self.news.get(),
+            woke: self.woke.get(),
+        }
+    }
+}
+
+impl Drop for Locked<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Whatever was half done is put right by the next holder.
+            if let Ok(dirty) = self.store.segment.word(header::DIRTY) {
+                dirty.store(1, Ordering::Release);
+            }
+        }
+        lock::release(self.word);
+    }
+}
+
+/// Goes through a list, and says so if it has more links than there are records.
+struct Steps {
+    left: u32,
+}
+
+impl Steps {
+    const fn new(records: u32) -> Self {
+        Self { left: records }
+    }
+
+    fn step(&mut self) -> Checked<()> {
+        self.left = self
+            .left
+            .checked_sub(1)
+            .ok_or(Damage("a list goes in circles"))?;
+        Ok(())
+    }
+}

@@ -1,0 +1,299 @@
+//! What all handles to one layer share: the segment, and the calls that wait.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Weak};
+use std::task::Waker;
+
+use asgiref::codec::{Codec, DEFAULT_LIMIT};
+use asgiref::{ChannelName, LayerConfig, Message};
+use bytes::Bytes;
+use rand::Rng as _;
+
+use crate::config::Place;
+use crate::error::Error;
+use crate::file;
+use crate::segment::Checked;
+use crate::store::{Effects, Locked, Popped, Store};
+use crate::waiting::{Registration, Waiting};
+use crate::watchdog::Watchdog;
+
+/// What `receive` returns.
+pub(crate) type Received = (ChannelName, Message);
+
+pub(crate) struct Shared {
+    pub(crate) config: LayerConfig,
+    pub(crate) place: Place,
+    pub(crate) codec: Codec,
+    pub(crate) store: Store,
+    pub(crate) waiting: Waiting,
+    pub(crate) watchdog: Watchdog,
+    path: PathBuf,
+    me: Weak<Self>,
+}
+
+/// Why a call does not wait.
+enum Arrival {
+    Message(usize, Popped),
+    /// It does.
+    Nothing,
+    /// It cannot: there is no room for a channel.
+    NoRoom,
+}
+
+impl Shared {
+    pub(crate) fn open(config: LayerConfig, place: Place) -> Result<Arc<Self>, Error> {
+        let path = place.path();
+        let opened = file::open_or_create(
+            &path,
+            place.file_mode,
+            place.message_memory,
+            place.group_memory,
+        )?;
+        let store = Store::open(&path, &opened, place.file_mode, config.message_expiry())?;
+        let limit = store.layout().longest_message().min(DEFAULT_LIMIT);
+        Ok(Arc::new_cyclic(|me| Self {
+            config,
+            place,
+            codec: Codec::new().limit(limit),
+            store,
+            waiting: Waiting::default(),
+            watchdog: Watchdog::new(),
+            path,
+            me: Weak::clone(me),
+        }))
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Does something in the store, as [`Store::run`], and what follows from it.
+    pub(crate) fn run<T>(&self, work: impl FnMut(&Locked<'_>) -> Checked<T>) -> Result<T, Error> {
+        let (result, effects) = self.store.run(work)?;
+        self.finish(effects);
+        Ok(result)
+    }
+
+    /// The same for [`Store::run_once`].
+    pub(crate) fn run_once<T>(
+        &self,
+        work: impl FnOnce(&Locked<'_>) -> Checked<T>,
+    ) -> Result<T, Error> {
+        let (result, effects) = self.store.run_once(work)?;
+        self.finish(effects);
+        Ok(result)
+    }
+
+    // ---- Receiving
+
+    /// A message from any of `channels`, if there is one.
+    pub(crate) fn try_receive(&self, channels: &[ChannelName]) -> Result<Option<Received>, Error> {
+        if channels.is_empty() {
+            return Ok(None);
+        }
+        loop {
+            let start = random_start(channels);
+            let Some((index, popped)) = self.run(|locked| pop_any(locked, channels, start))? else {
+                return Ok(None);
+            };
+            if let Some(received) = self.decode(&channels[index], popped) {
+                return Ok(Some(received));
+            }
+        }
+    }
+
+    /// A message from any of `channels`; if there is none, the call has a place in their lines.
+    pub(crate) fn receive_or_join(
+        &self,
+        registration: &mut Registration<'_>,
+    ) -> Result<Option<Received>, Error> {
+        let channels = registration.channels();
+        loop {
+            let start = random_start(channels);
+            let mut queues = self.waiting.lock();
+            registration.join(&mut queues);
+            let arrival = self.store.run(|locked| {
+                if let Some((index, popped)) = pop_any(locked, channels, start)? {
+                    return Ok(Arrival::Message(index, popped));
+                }
+                for channel in channels {
+                    match locked.channel(channel.non_local())? {
+                        Some(channel) => locked.set_waiting(channel, true)?,
+                        None => return Ok(Arrival::NoRoom),
+                    }
+                }
+                Ok(Arrival::Nothing)
+            });
+            if !matches!(arrival, Ok((Arrival::Nothing, _))) {
+                registration.leave(&mut queues);
+            }
+            drop(queues);
+            let (arrival, effects) = arrival?;
+            self.finish(effects);
+            match arrival {
+                Arrival::Nothing => return Ok(None),
+                Arrival::NoRoom => return Err(Error::MessageMemoryFull),
+                Arrival::Message(index, popped) => {
+                    if let Some(received) = self.decode(&channels[index], popped) {
+                        return Ok(Some(received));
+                    }
+                }
+            }
+        }
+    }
+
+    /// A message for a call that was woken; none if somebody else was faster. The call has no
+    /// places then.
+    pub(crate) fn receive_woken(
+        &self,
+        registration: &mut Registration<'_>,
+    ) -> Result<Option<Received>, Error> {
+        let channels = registration.channels();
+        let start = random_start(channels);
+        match self.leave(registration, |locked| pop_any(locked, channels, start))? {
+            Some((index, popped)) => Ok(self.decode(&channels[index], popped)),
+            None => Ok(None),
+        }
+    }
+
+    /// Takes a call that is dropped out of the lines.
+    pub(crate) fn give_up(&self, registration: &mut Registration<'_>) {
+        if let Err(error) = self.leave(registration, |_| Ok(None)) {
+            tracing::error!(%error, "a receive that was given up may have left a message behind");
+        }
+    }
+
+    /// Takes a call out of the lines, and tells others of the message it was woken for unless
+    /// `take` takes that.
+    fn leave(
+        &self,
+        registration: &mut Registration<'_>,
+        take: impl Fn(&Locked<'_>) -> Checked<Option<(usize, Popped)>>,
+    ) -> Result<Option<(usize, Popped)>, Error> {
+        let channels = registration.channels();
+        let mut queues = self.waiting.lock();
+        let woken_for = registration.leave(&mut queues);
+        let left = self.store.run(|locked| {
+            let taken = take(locked)?;
+            let taken_from = taken
+                .as_ref()
+                .map(|(index, _)| channels[*index].non_local());
+            for name in channels.iter().map(ChannelName::non_local) {
+                if let Some(channel) = locked.find_channel(name)? {
+                    locked.set_waiting(channel, queues.waits_for(name))?;
+                }
+            }
+            if let Some(name) = &woken_for
+                && taken_from != Some(name.as_str())
+                && let Some(channel) = locked.find_channel(name)?
+            {
+                locked.pass_on(channel)?;
+            }
+            Ok(taken)
+        });
+        drop(queues);
+        let (taken, effects) = left?;
+        self.finish(effects);
+        Ok(taken)
+    }
+
+    /// The message that was taken; nothing if what was there is no message, so that one that
+    /// something else wrote does not keep those after it from being received.
+    fn decode(&self, channel: &ChannelName, popped: Popped) -> Option<Received> {
+        let decoded = name_with(channel, popped.local)
+            .and_then(|name| Ok((name, self.codec.decode(Bytes::from(popped.body))?)));
+        match decoded {
+            Ok(received) => Some(received),
+            Err(error) => {
+                tracing::warn!(%channel, %error, "what was in the channel is not a message");
+                None
+            }
+        }
+    }
+
+    // ---- Waking
+
+    /// Does what an operation in the store has left to be done.
+    pub(crate) fn finish(&self, effects: Effects) {
+        if effects.woke {
+            self.watchdog.tell(&self.me);
+        }
+        if effects.news {
+            self.dispatch();
+        }
+    }
+
+    /// Looks at what this client was woken for, and wakes its calls.
+    pub(crate) fn dispatch(&self) {
+        let mut wakers = Vec::new();
+        loop {
+            let mut queues = self.waiting.lock();
+            let taken = self
+                .store
+                .run(|locked| queues.take_news(locked, &mut wakers));
+            drop(queues);
+            wakers.drain(..).for_each(Waker::wake);
+            match taken {
+                Ok(((), effects)) => {
+                    if effects.woke {
+                        self.watchdog.tell(&self.me);
+                    }
+                    if !effects.news {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::error!(%error, "messages may wait although they are waited for");
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Finds clients that died, and messages that wait although clients wait for them.
+    pub(crate) fn look_after(&self) {
+        let looked = self.run(|locked| {
+            locked.bury_the_dead()?;
+            locked.wake_forgotten()
+        });
+        if let Err(error) = looked {
+            tracing::error!(%error, "cannot look after messages of processes that ended");
+        }
+    }
+}
+
+impl Drop for Shared {
+    fn drop(&mut self) {
+        self.waiting.close();
+    }
+}
+
+fn pop_any(
+    locked: &Locked<'_>,
+    channels: &[ChannelName],
+    start: usize,
+) -> Checked<Option<(usize, Popped)>> {
+    for index in (start..channels.len()).chain(0..start) {
+        if let Some(popped) = locked.pop(channels[index].non_local())? {
+            return Ok(Some((index, popped)));
+        }
+    }
+    Ok(None)
+}
+
+/// Where to begin, so that a busy channel does not starve those after it.
+fn random_start(channels: &[ChannelName]) -> usize {
+    if channels.len() < 2 {
+        return 0;
+    }
+    rand::rng().random_range(0..channels.len())
+}
+
+fn name_with(channel: &ChannelName, local: Vec<u8>) -> asgiref::Result<ChannelName> {
+    if local.is_empty() {
+        return Ok(channel.clone());
+    }
+    let local = String::from_utf8(local)
+        .map_err(|_| asgiref::Error::invalid_message("channel", "its name is not text"))?;
+    channel.with_local_part(&local)
+}

@@ -1,0 +1,212 @@
+//! The clients of a segment: which of them wait for what, and who is woken.
+
+use crate::layout::{MAX_CLIENTS, channel, client};
+use crate::segment::Checked;
+
+use super::Locked;
+use super::channels::Channel;
+
+/// How many words the bits of all clients take.
+const WORDS: u32 = MAX_CLIENTS / 32;
+
+/// What a client that was woken is to look at.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum News {
+    /// These channels.
+    Of(Vec<String>),
+    /// Everything it waits for.
+    All,
+}
+
+impl Locked<'_> {
+    /// Takes the client's record into use.
+    pub(super) fn join(&self) -> Checked<()> {
+        let at = self.layout().clients.at(self.store.slot)?;
+        // Whoever had the place before may have died.
+        self.forget_client(self.store.slot)?;
+        let started = std::time::SystemTime::now()
+            .duration_since(std::time::SystemTime::UNIX_EPOCH)
+            .map_or(0, |now| now.as_millis() as u64);
+        self.set_long(at + client::STARTED, started)?;
+        self.set(at + client::PID, std::process::id())?;
+        self.bury_the_dead()?;
+        self.wake_forgotten()
+    }
+
+    /// Gives the client's record back.
+    pub(super) fn leave(&self) -> Checked<()> {
+        self.forget_client(self.store.slot)?;
+        self.wake_forgotten()
+    }
+
+    /// The clients there are: place, process number, and since when, in milliseconds since 1970.
+    pub(super) fn clients(&self) -> Checked<Vec<(u32, u32, u64)>> {
+        let mut clients = Vec::new();
+        for slot in 1..=MAX_CLIENTS {
+            let at = self.layout().clients.at(slot)?;
+            let pid = self.get(at + client::PID)?;
+            if pid != 0 {
+                clients.push((slot, pid, self.get_long(at + client::STARTED)?));
+            }
+        }
+        Ok(clients)
+    }
+
+    /// Takes clients out that ended without a word; whether there were any.
+    pub(crate) fn bury_the_dead(&self) -> Checked<bool> {
+        let mut any = false;
+        for (slot, ..) in self.clients()? {
+            if slot != self.store.slot && !self.store.peers.is_alive(slot) {
+                self.forget_client(slot)?;
+                any = true;
+            }
+        }
+        Ok(any)
+    }
+
+    /// Wakes clients for messages that wait although clients wait for them: whoever was woken for
+    /// them died, or does something else.
+    pub(crate) fn wake_forgotten(&self) -> Checked<()> {
+        for channel in self.live_channels()? {
+            for _ in 0..self.get(channel.at + channel::LENGTH)?.min(MAX_CLIENTS) {
+                if !self.wake_next(channel)? {
+                    break;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes to the pipes of those that were woken: the one that wanted to do so has died.
+    pub(super) fn wake_again(&self) -> Checked<()> {
+        for (slot, ..) in self.clients()? {
+            if self.get(self.layout().clients.at(slot)? + client::SIGNALLED)? != 0 {
+                if slot == self.store.slot {
+                    self.news.set(true);
+                } else {
+                    self.store.peers.wake(slot);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    // ---- Waiting
+
+    /// Says whether this client waits for messages of a channel.
+    pub(crate) fn set_waiting(&self, channel: Channel, waits: bool) -> Checked<()> {
+        self.set_bit(channel, self.store.slot, waits)
+    }
+
+    /// What this client was woken for.
+    pub(crate) fn take_news(&self) -> Checked<News> {
+        let at = self.layout().clients.at(self.store.slot)?;
+        let count = self.get(at + client::NEWS)?;
+        let mut names = Vec::new();
+        for entry in 0..count.min(client::NEWS_MAX) {
+            let number = self.get(at + client::NEWS_LIST + 4 * entry as usize)?;
+            if let Some(channel) = self.live_channel(number)? {
+                names.push(self.name_of(channel)?);
+            }
+        }
+        self.set(at + client::NEWS, 0)?;
+        self.set(at + client::SIGNALLED, 0)?;
+        // A channel that is gone may have been made anew under another number.
+        if names.len() == count as usize {
+            Ok(News::Of(names))
+        } else {
+            Ok(News::All)
+        }
+    }
+
+    /// Wakes a client that waits for messages of the channel, if one does and there is a message.
+    pub(crate) fn pass_on(&self, channel: Channel) -> Checked<()> {
+        if self.has_messages(channel)? {
+            self.wake(channel)?;
+        }
+        Ok(())
+    }
+
+    /// Wakes a client that waits for messages of the channel, if one does.
+    pub(super) fn wake(&self, channel: Channel) -> Checked<()> {
+        self.wake_next(channel).map(|_| ())
+    }
+
+    /// Whether anybody waits for messages of the channel.
+    pub(super) fn is_waited_for(&self, channel: Channel) -> Checked<bool> {
+        for word in 0..WORDS as usize {
+            if self.get(channel.at + channel::WAITING + 4 * word)? != 0 {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    /// Wakes the next client in turn.
+    fn wake_next(&self, channel: Channel) -> Checked<bool> {
+        if !self.is_waited_for(channel)? {
+            return Ok(false);
+        }
+        let last = self.get(channel.at + channel::WOKEN)? % MAX_CLIENTS;
+        for turn in 1..=MAX_CLIENTS {
+            let slot = (last + turn - 1) % MAX_CLIENTS + 1;
+            if self.bit(channel, slot)? {
+                self.set_bit(channel, slot, false)?;
+                self.set(channel.at + channel::WOKEN, slot)?;
+                self.notify(slot, channel)?;
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+
+    fn notify(&self, slot: u32, channel: Channel) -> Checked<()> {
+        let at = self.layout().clients.at(slot)?;
+        let count = self.get(at + client::NEWS)?;
+        if count < client::NEWS_MAX {
+            self.set(at + client::NEWS_LIST + 4 * count as usize, channel.number)?;
+        }
+        self.set(at + client::NEWS, count.saturating_add(1))?;
+        let is_new = self.get(at + client::SIGNALLED)? == 0;
+        self.set(at + client::SIGNALLED, 1)?;
+        if slot == self.store.slot {
+            self.news.set(true);
+        } else {
+            self.woke.set(true);
+            // With the lock held: if we die before this, whoever takes the lock over does it.
+            if is_new {
+                self.store.peers.wake(slot);
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes a client's record, and its bits in all channels, back.
+    fn forget_client(&self, slot: u32) -> Checked<()> {
+        let at = self.layout().clients.at(slot)?;
+        self.set(at + client::PID, 0)?;
+        for channel in self.live_channels()? {
+            self.set_bit(channel, slot, false)?;
+        }
+        self.set(at + client::NEWS, 0)?;
+        self.set(at + client::SIGNALLED, 0)
+    }
+
+    // ---- Bits
+
+    fn bit(&self, channel: Channel, slot: u32) -> Checked<bool> {
+        let (word, bit) = place(channel, slot);
+        Ok(self.get(word)? & bit != 0)
+    }
+
+    fn set_bit(&self, channel: Channel, slot: u32, value: bool) -> Checked<()> {
+        let (word, bit) = place(channel, slot);
+        self.change(word, |bits| if value { bits | bit } else { bits & !bit })
+    }
+}
+
+fn place(channel: Channel, slot: u32) -> (usize, u32) {
+    let index = slot - 1;
+    let word = channel.at + channel::WAITING + 4 * (index / 32) as usize;
+    (word, 1 << (index % 32))
+}

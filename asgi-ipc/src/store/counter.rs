@@ -1,0 +1,53 @@
+//! Running totals, and how much of each came in the last full second.
+
+use crate::layout::counter;
+use crate::segment::Checked;
+
+use super::Locked;
+
+/// What a counter says.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Figures {
+    pub(crate) total: u64,
+    /// In the last full second.
+    pub(crate) last_second: u64,
+}
+
+impl Locked<'_> {
+    /// Counts `amount` in the counter at `at`.
+    pub(super) fn count(&self, at: usize, amount: u32) -> Checked<()> {
+        if amount == 0 {
+            return Ok(());
+        }
+        let second = self.now.second();
+        if self.get_long(at + counter::SECOND)? != second {
+            let previous = self.last_second(at)?;
+            self.set(at + counter::PREVIOUS, previous)?;
+            self.set(at + counter::THIS, 0)?;
+            self.set_long(at + counter::SECOND, second)?;
+        }
+        let total = self.get_long(at + counter::TOTAL)?;
+        self.set_long(at + counter::TOTAL, total.saturating_add(amount.into()))?;
+        self.change(at + counter::THIS, |this| this.saturating_add(amount))
+    }
+
+    pub(super) fn figures(&self, at: usize) -> Checked<Figures> {
+        Ok(Figures {
+            total: self.get_long(at + counter::TOTAL)?,
+            last_second: self.last_second(at)?.into(),
+        })
+    }
+
+    pub(super) fn clear_counter(&self, at: usize) -> Checked<()> {
+        self.segment().clear(at, 24)
+    }
+
+    fn last_second(&self, at: usize) -> Checked<u32> {
+        let counted = self.get_long(at + counter::SECOND)?;
+        match self.now.second().saturating_sub(counted) {
+            0 => self.get(at + counter::PREVIOUS),
+            1 => self.get(at + counter::THIS),
+            _ => Ok(0),
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Other processes: this test program again, running one of its tests that is ignored otherwise.
+
+use std::os::unix::net::{UnixListener, UnixStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+const SOCKET: &str = "ASGI_IPC_TEST_SOCKET";
+const DIRECTORY: &str = "ASGI_IPC_TEST_DIRECTORY";
+
+/// Where children report to.
+pub(crate) struct Parent {
+    directory: PathBuf,
+    socket: PathBuf,
+    pub(crate) listener: UnixListener,
+}
+
+impl Parent {
+    /// Children will use segments in `directory`.
+    pub(crate) fn new(directory: &Path) -> Self {
+        let socket = directory.join("parent");
+        Self {
+            listener: UnixListener::bind(&socket).expect("a socket in a directory of our own"),
+            directory: directory.to_owned(),
+            socket,
+        }
+    }
+
+    /// Starts a process that runs the ignored test `role`.
+    pub(crate) fn spawn(&self, role: &str) -> Child {
+        let program = std::env::current_exe().expect("this program has a file");
+        Command::new(program)
+            .args(["--ignored", "--exact", role, "--nocapture"])
+            .env(SOCKET, &self.socket)
+            .env(DIRECTORY, &self.directory)
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("this program can be started again")
+    }
+}
+
+/// In a child: the connection to the parent, and the directory of the segments.
+pub(crate) fn connect() -> (UnixStream, PathBuf) {
+    let socket = std::env::var_os(SOCKET).expect("started by another test of this file");
+    let directory = std::env::var_os(DIRECTORY).expect("given together with the socket");
+    let stream = UnixStream::connect(socket).expect("the parent listens");
+    (stream, directory.into())
+}
