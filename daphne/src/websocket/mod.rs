@@ -1,10 +1,13 @@
 //! WebSockets: the handshake, which waits for the application, and the session after it.
 
+mod codes;
 mod connect;
+mod forward;
 mod handshake;
 mod keepalive;
 mod presence;
 mod session;
+mod stream;
 
 use asgiref::protocol::websocket::Reply;
 

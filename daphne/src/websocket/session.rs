@@ -4,19 +4,18 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use asgiref::protocol::websocket::{self, Frame, NORMAL_CLOSURE, Reply};
-use asgiref::{ByteString, Groups, Message};
+use asgiref::protocol::websocket::{Frame, NORMAL_CLOSURE, Reply};
+use asgiref::{Groups, Message};
 use bytes::Bytes;
 use futures_util::{Sink as _, Stream as _};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::time::{Instant, timeout};
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error as WsError;
-use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::protocol::Message as WsMessage;
 use tokio_tungstenite::tungstenite::protocol::frame::coding::{CloseCode, Data, OpCode};
 use tokio_tungstenite::tungstenite::protocol::frame::{CloseFrame, Frame as RawFrame, Utf8Bytes};
-use tokio_tungstenite::tungstenite::protocol::{Message as WsMessage, Role, WebSocketConfig};
-use tracing::{debug, error, warn};
+use tracing::debug;
 
 use crate::connection::{Connection, Entered};
 use crate::io::Watched;
@@ -26,28 +25,12 @@ use crate::shared::{Shared, Stage};
 use crate::timer::LazyTimer;
 
 use super::Accepted;
+use super::codes::{self, GOING_AWAY, NO_CODE, TRY_AGAIN_LATER};
 use super::connect::read_reply;
+use super::forward::{Forwarded, Held, forward};
 use super::keepalive::{Due, Keepalive};
 use super::presence::{ABNORMAL, Presence};
-
-// Close codes (RFC 6455, section 7.4.1, and its registry).
-const GOING_AWAY: u16 = 1001;
-const PROTOCOL_ERROR: u16 = 1002;
-const NO_CODE: u16 = 1005;
-const INVALID_DATA: u16 = 1007;
-const TOO_BIG: u16 = 1009;
-const INTERNAL_ERROR: u16 = 1011;
-const TRY_AGAIN_LATER: u16 = 1013;
-
-/// What one WebSocket always occupies; larger messages get a buffer of their own.
-const READ_BUFFER: usize = 2 * 1024;
-
-/// Up to how much is gathered before it is written.
-const WRITE_BUFFER: usize = 16 * 1024;
-
-/// How long to wait before a full `websocket.receive` is tried again: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+use super::stream::{self, own_bytes, own_text};
 
 /// Lifetime of a WebSocket when neither the options nor the layer say.
 const DEFAULT_LIFETIME: Duration = Duration::from_secs(86_400);
@@ -84,27 +67,11 @@ impl Start {
             accepted,
         } = *self;
         let Accepted { presence, reply } = *accepted;
-        let config = Some(config(&connection.shared.options));
-        let stream = if early.is_empty() {
-            WebSocketStream::from_raw_socket(socket, Role::Server, config).await
-        } else {
-            // A copy, because hyper's buffer would be kept otherwise, which is larger.
-            WebSocketStream::from_partially_read(socket, early.to_vec(), Role::Server, config).await
-        };
+        let stream = stream::open(socket, &early, &connection.shared.options).await;
         let mut session = Session::new(connection, presence, stream);
         session.apply(reply);
         session
     }
-}
-
-fn config(options: &Options) -> WebSocketConfig {
-    let largest = options.websocket_queue.bytes;
-    WebSocketConfig::default()
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_write_buffer_size(largest.saturating_mul(2).max(2 * 1024 * 1024))
-        .max_message_size(options.websocket_max_message_size)
-        .max_frame_size(options.websocket_max_frame_size)
 }
 
 struct Session {
@@ -122,13 +89,6 @@ struct Session {
     held: Option<Box<Held>>,
     /// Once a close frame was sent or received.
     closing: Option<Closing>,
-}
-
-struct Held {
-    message: Message,
-    give_up: Instant,
-    next_try: Instant,
-    pause: Duration,
 }
 
 struct Closing {
@@ -281,7 +241,7 @@ impl Session {
         let blocked = self
             .blocked_since
             .map(|since| since + self.options().send_timeout);
-        let held = self.held.as_ref().map(|held| held.next_try);
+        let held = self.held.as_ref().map(|held| held.next_try());
         let other = match &self.closing {
             Some(closing) => Some(closing.deadline),
             None => [self.keepalive.deadline(), self.ends]
@@ -318,57 +278,18 @@ impl Session {
             return None;
         }
         let message = Message::from(self.presence.next(frame));
-        self.forward(message, None).await;
+        let shared = &self.connection.shared;
+        let forwarded = forward(shared, &mut self.presence, message).await;
+        self.forwarded(forwarded);
         None
     }
 
-    /// Hands a frame to the application; `held` if it was tried before.
-    async fn forward(&mut self, message: Message, held: Option<Box<Held>>) {
-        let shared = &self.connection.shared;
-        let sent = shared
-            .layer
-            .send(&websocket::RECEIVE, message.clone())
-            .await;
-        let Err(failure) = sent else {
-            self.presence.delivered();
-            return;
-        };
-        let channel = self.presence.reply_channel();
-        if failure.is_channel_full() {
-            let now = Instant::now();
-            let (give_up, pause) = match held {
-                None => (now + shared.options.websocket_retry_timeout, FIRST_PAUSE),
-                Some(held) => (held.give_up, (held.pause * 2).min(LONGEST_PAUSE)),
-            };
-            if now < give_up {
-                self.held = Some(Box::new(Held {
-                    message,
-                    give_up,
-                    next_try: (now + pause).min(give_up),
-                    pause,
-                }));
-                return;
-            }
-            warn!(%channel, "websocket.receive is full; closing the WebSocket");
-            shared.counters.frame_lost();
-            shared.counters.channel_full();
-            self.close(TRY_AGAIN_LATER, false);
-            return;
+    fn forwarded(&mut self, forwarded: Forwarded) {
+        match forwarded {
+            Forwarded::Sent => {}
+            Forwarded::Held(held) => self.held = Some(held),
+            Forwarded::Lost(code) => self.close(code, false),
         }
-        error!(
-            %channel,
-            error = &failure as &dyn std::error::Error,
-            "cannot send a frame to the channel layer; closing the WebSocket"
-        );
-        shared.counters.frame_lost();
-        let code = match failure {
-            asgiref::Error::MessageTooLarge { .. } => TOO_BIG,
-            _ => {
-                shared.counters.layer_failed();
-                INTERNAL_ERROR
-            }
-        };
-        self.close(code, false);
     }
 
     fn closed_by_peer(&mut self, frame: Option<&CloseFrame>) {
@@ -465,8 +386,10 @@ impl Session {
         {
             return Some(closing.code.unwrap_or(ABNORMAL));
         }
-        if let Some(held) = self.held.take_if(|held| now >= held.next_try) {
-            self.forward(held.message.clone(), Some(held)).await;
+        if let Some(held) = self.held.take_if(|held| now >= held.next_try()) {
+            let shared = &self.connection.shared;
+            let forwarded = held.again(shared, &mut self.presence).await;
+            self.forwarded(forwarded);
             return None;
         }
         if self.closing.is_some() {
@@ -490,14 +413,8 @@ impl Session {
 
     /// Ends a connection that cannot go on; says with which code.
     async fn fail(&mut self, failure: &WsError) -> u16 {
-        let code = match failure {
-            WsError::Capacity(_) => TOO_BIG,
-            WsError::Utf8(_) => INVALID_DATA,
-            WsError::Protocol(
-                ProtocolError::ResetWithoutClosingHandshake | ProtocolError::SendAfterClosing,
-            ) => return self.code_of_peer(),
-            WsError::Protocol(_) => PROTOCOL_ERROR,
-            _ => return self.code_of_peer(),
+        let Some(code) = codes::of_failure(failure) else {
+            return self.code_of_peer();
         };
         debug!(
             channel = %self.presence.reply_channel(),
@@ -546,20 +463,4 @@ fn lifetime(shared: &Shared) -> Option<Duration> {
             Some(groups.map_or(DEFAULT_LIFETIME, Groups::group_expiry))
         }
     }
-}
-
-/// A short text as one of its own, so that it does not keep the read buffer alive, which then
-/// could not be used again.
-fn own_text(text: Utf8Bytes) -> ByteString {
-    if text.len() <= READ_BUFFER {
-        return ByteString::from(text.as_str());
-    }
-    ByteString::try_from(Bytes::from(text)).expect("the text of a WebSocket is UTF-8")
-}
-
-fn own_bytes(bytes: Bytes) -> Bytes {
-    if bytes.len() <= READ_BUFFER {
-        return Bytes::copy_from_slice(&bytes);
-    }
-    bytes
 }
