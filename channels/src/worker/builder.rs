@@ -79,7 +79,8 @@ impl WorkerBuilder {
     /// How many consumers may run at once. Default: 128.
     ///
     /// With 1, messages are consumed one after the other. With more, as with several workers,
-    /// two messages of one connection may be consumed at the same time.
+    /// two messages of one connection may be consumed at the same time; see
+    /// [Order](crate#order).
     pub const fn concurrency(mut self, concurrency: usize) -> Self {
         self.settings.concurrency = concurrency;
         self

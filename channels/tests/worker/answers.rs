@@ -8,7 +8,7 @@ use channels::{ConsumerError, Context, Outcome, Router, Worker, route};
 use tokio::time::Instant;
 
 use crate::common::{failing, statuses};
-use crate::support::{frame, layer, replies, send, worker};
+use crate::support::{REPLY, frame, layer, replies, send, small_layer, worker};
 
 /// What a client gets if the consumer of its message on `channel` does this.
 async fn answers<C, Args>(channel: &str, consumer: C) -> Vec<Message>
@@ -48,6 +48,31 @@ async fn a_request_whose_consumer_fails_gets_an_error_status() {
         assert_eq!(response.status, Some(status));
         assert!(!response.more_content && !response.closed);
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_socket_is_accepted_although_its_reply_channel_was_full_for_a_while() {
+    const CROWD: usize = 20;
+    async fn connected() {}
+    let layer = small_layer(CROWD);
+    let worker = worker(
+        &layer,
+        Router::new().route(route("websocket.connect", connected)),
+    );
+    for _ in 0..CROWD {
+        send(&*layer, REPLY, message! { "text" => "news" }).await;
+    }
+    send(&*layer, "websocket.connect", frame("x")).await;
+    let reader = layer.clone();
+    // As slow a protocol server as there may be before it gives the client up itself.
+    let reading = tokio::spawn(async move {
+        tokio::time::sleep(Duration::from_millis(4_500)).await;
+        replies(&*reader).await.len()
+    });
+    assert!(worker.run_once().await.unwrap());
+    assert_eq!(reading.await.unwrap(), CROWD);
+    assert_eq!(replies(&*layer).await, [message! { "accept" => true }]);
+    assert_eq!(worker.statistics().dropped_sends, 0);
 }
 
 #[tokio::test]

@@ -8,6 +8,12 @@
 //!
 //! and open the address it prints in a few tabs. A port or an address may follow, and the options
 //! `--help` lists.
+//!
+//! Nothing here keeps an order: what is said within the same few milliseconds, even by one person,
+//! may be consumed at the same time and appear the other way round, as in Channels 1. People do not
+//! notice. A program that does either numbers its messages, or runs with `--concurrency 1`, which
+//! with a single worker consumes one message after the other. The guide of `channels` has more on
+//! it, under "Order".
 
 use std::error::Error;
 use std::process::ExitCode;
