@@ -1,1 +1,194 @@
 //! The ASGI API: send, receive, new channel.
+
+use std::fmt;
+use std::sync::Arc;
+
+use asgiref::{
+    ChannelLayer, ChannelName, ChannelPattern, Error, Flush, Groups, Message, Result, Statistics,
+};
+use async_trait::async_trait;
+
+use crate::connection::{Command, Reply};
+use crate::counters::Figures;
+use crate::keys::digest;
+use crate::receive::Hub;
+use crate::script;
+use crate::shard::{Dead, Shards};
+
+/// A channel layer over one Redis server or several.
+///
+/// Provides groups, flush and statistics. A clone is another handle to the same layer. Nothing is
+/// connected until it is needed, so that a program starts, and waits, while a server is away.
+///
+/// ```no_run
+/// use asgi_redis::RedisChannelLayer;
+/// use asgiref::{ChannelLayer as _, ChannelName, message};
+///
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> asgiref::Result<()> {
+/// let layer = RedisChannelLayer::builder().host("redis://localhost:6379/0").build()?;
+/// let thumbnails = ChannelName::new("thumbnails")?;
+/// layer.send(&thumbnails, message! { "picture" => 42 }).await?;
+/// let (_, message) = layer.receive(&[thumbnails]).await?;
+/// assert_eq!(message.int("picture")?, 42);
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct RedisChannelLayer {
+    pub(crate) inner: Arc<Inner>,
+}
+
+/// What all handles share.
+pub(crate) struct Inner {
+    pub(crate) shards: Arc<Shards>,
+    pub(crate) hub: Arc<Hub>,
+    /// What the layer is called in texts: its type and its servers.
+    pub(crate) name: String,
+}
+
+impl RedisChannelLayer {
+    pub(crate) fn new(kind: &str, shards: Shards) -> Self {
+        let servers: Vec<String> = shards
+            .all
+            .iter()
+            .map(|shard| shard.server.name().to_string())
+            .collect();
+        let shards = Arc::new(shards);
+        Self {
+            inner: Arc::new(Inner {
+                hub: Arc::new(Hub::new(Arc::clone(&shards))),
+                shards,
+                name: format!("{kind}({})", servers.join(", ")),
+            }),
+        }
+    }
+
+    /// What has gone wrong so far, as far as this process has seen it.
+    #[must_use]
+    pub fn figures(&self) -> Figures {
+        self.inner.shards.counters.figures()
+    }
+
+    pub(crate) fn shards(&self) -> &Arc<Shards> {
+        &self.inner.shards
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        self.hub.close();
+    }
+}
+
+#[async_trait]
+impl ChannelLayer for RedisChannelLayer {
+    // ---- ASGI API
+
+    async fn send(&self, channel: &ChannelName, message: Message) -> Result<()> {
+        let shards = self.shards();
+        let body = shards.codec.encode_for(channel, &message)?;
+        let shard = shards.get(shards.ring.target(channel));
+        let queue = channel.non_local();
+        let command = script::SEND
+            .command([shard.keys.queue(queue)], body.len() + 256)
+            .arg(shard.keys.prefix())
+            .arg(&body)
+            .int(shards.expiry_ms())
+            .int(shards.capacity_of(channel))
+            .arg(shards.unique.tail(&digest(channel.as_str()), false))
+            .arg(shard.keys.statistics(queue))
+            .arg(shard.keys.global_statistics());
+        let reply = script::SEND.run(&shard.server, command).await?;
+        let misunderstood =
+            || crate::Error::protocol(shard.server.name(), "the send script's answer is not known");
+        let [sent, dead] = reply
+            .into_array()
+            .and_then(|answer| <[Reply; 2]>::try_from(answer).ok())
+            .ok_or_else(misunderstood)?;
+        let dead = read_dead(queue, dead).ok_or_else(misunderstood)?;
+        if !dead.is_empty() {
+            shards.expire_later(dead);
+        }
+        if sent.as_int() == Some(1) {
+            return Ok(());
+        }
+        Err(Error::ChannelFull {
+            channel: channel.to_non_local(),
+        })
+    }
+
+    async fn receive(&self, channels: &[ChannelName]) -> Result<(ChannelName, Message)> {
+        check_receivable(channels)?;
+        if channels.is_empty() {
+            return std::future::pending().await;
+        }
+        Ok(self.inner.hub.receive(channels).await?)
+    }
+
+    async fn try_receive(
+        &self,
+        channels: &[ChannelName],
+    ) -> Result<Option<(ChannelName, Message)>> {
+        check_receivable(channels)?;
+        Ok(self.inner.hub.try_receive(channels).await?)
+    }
+
+    async fn new_channel(&self, pattern: &ChannelPattern) -> Result<ChannelName> {
+        let shards = self.shards();
+        loop {
+            let name = pattern.generate();
+            let shard = shards.get(shards.ring.target(&name));
+            let key = shard.keys.queue(name.non_local());
+            let command = Command::new("EXISTS").arg(key);
+            if shard.server.call(&Arc::new(command)).await?.as_int() == Some(0) {
+                return Ok(name);
+            }
+        }
+    }
+
+    // ---- Extensions
+
+    fn as_groups(&self) -> Option<&dyn Groups> {
+        Some(self)
+    }
+
+    fn as_flush(&self) -> Option<&dyn Flush> {
+        Some(self)
+    }
+
+    fn as_statistics(&self) -> Option<&dyn Statistics> {
+        Some(self)
+    }
+}
+
+/// The expired messages of one queue that a script found.
+pub(crate) fn read_dead(queue: &str, reply: Reply) -> Option<Vec<Dead>> {
+    let keys = reply.into_array()?.into_iter();
+    keys.map(|key| {
+        Some(Dead {
+            queue: queue.to_owned(),
+            key: key.into_bytes()?,
+        })
+    })
+    .collect()
+}
+
+impl fmt::Display for RedisChannelLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.inner.name)
+    }
+}
+
+impl fmt::Debug for RedisChannelLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RedisChannelLayer")
+            .field("servers", &self.inner.name)
+            .field("config", &self.inner.shards.config)
+            .finish_non_exhaustive()
+    }
+}
+
+fn check_receivable(channels: &[ChannelName]) -> Result<()> {
+    channels.iter().try_for_each(ChannelName::check_receivable)
+}

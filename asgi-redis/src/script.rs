@@ -1,1 +1,99 @@
 //! Server-side scripts: the steps that must be atomic.
+
+use std::sync::{Arc, LazyLock};
+
+use bytes::Bytes;
+use sha1::{Digest as _, Sha1};
+
+use crate::connection::{Command, Pipe, Reply, Server, encode_words};
+use crate::error::{Error, Result};
+
+/// A script, called by its hash; its text is sent to servers that do not have it.
+#[derive(Debug)]
+pub(crate) struct Script {
+    /// `EVALSHA` and the hash, encoded.
+    by_hash: (Bytes, usize),
+    /// `EVAL` and the text, encoded.
+    by_text: (Bytes, usize),
+}
+
+impl Script {
+    fn new(text: &str) -> Self {
+        let hash: String = Sha1::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect();
+        Self {
+            by_hash: encode_words(["EVALSHA", &hash]),
+            by_text: encode_words(["EVAL", text]),
+        }
+    }
+
+    /// A call of the script with these keys, to which arguments are to be added; there is room
+    /// for `size` bytes of them.
+    pub(crate) fn command<K: AsRef<[u8]>>(
+        &self,
+        keys: impl IntoIterator<Item = K, IntoIter: ExactSizeIterator>,
+        size: usize,
+    ) -> Command {
+        let keys = keys.into_iter();
+        let (head, words) = &self.by_hash;
+        let mut command = Command::with_head(head.clone(), *words, size + 128);
+        command.push_int(keys.len() as i128);
+        keys.fold(command, Command::arg)
+    }
+
+    /// Has a call of this script executed.
+    ///
+    /// A server that does not know the script did not execute it, so that it can be sent again
+    /// with its text.
+    pub(crate) async fn run(&self, server: &Server, command: Command) -> Result<Reply> {
+        let command = Arc::new(command);
+        match server.call(&command).await {
+            Err(error) if is_unknown(&error) => server.call(&self.with_text(&command)).await,
+            answer => answer,
+        }
+    }
+
+    /// The same on a certain connection.
+    pub(crate) async fn run_on(&self, pipe: &Pipe, command: Command) -> Result<Reply> {
+        let command = Arc::new(command);
+        match pipe.answer(&command).await {
+            Err(error) if is_unknown(&error) => pipe.answer(&self.with_text(&command)).await,
+            answer => answer,
+        }
+    }
+
+    fn with_text(&self, command: &Command) -> Arc<Command> {
+        let (head, words) = &self.by_text;
+        Arc::new(command.headed(head.clone(), *words))
+    }
+}
+
+/// Whether the server does not know the script.
+fn is_unknown(error: &Error) -> bool {
+    error.code() == Some("NOSCRIPT")
+}
+
+macro_rules! scripts {
+    ($($name:ident $file:literal)*) => {$(
+        #[doc = concat!("`lua/", $file, "`")]
+        pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
+            Script::new(concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $file))))
+        });
+    )*};
+}
+
+scripts! {
+    BACK "back.lua"
+    DELIVER "deliver.lua"
+    EXPIRE "expire.lua"
+    FIGURES "figures.lua"
+    FLUSH "flush.lua"
+    JOIN "join.lua"
+    MEMBERS "members.lua"
+    PENDING "pending.lua"
+    SCAN "scan.lua"
+    SEND "send.lua"
+    TAKE "take.lua"
+}

@@ -1,0 +1,15 @@
+//! Connections: one for commands, one per receive loop for blocking reads, and how each is
+//! restored.
+
+mod address;
+mod options;
+mod pipe;
+mod resp;
+mod server;
+mod stream;
+
+pub(crate) use address::{Address, PORT, Place, SENTINEL_PORT};
+pub(crate) use options::ConnectionOptions;
+pub(crate) use pipe::Pipe;
+pub(crate) use resp::{Command, Reply, encode_words};
+pub(crate) use server::{Resolver, Server, connect, jittered_pause};

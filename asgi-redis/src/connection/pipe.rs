@@ -1,0 +1,356 @@
+//! One connection, shared by any number of callers: their commands go out together, and answers
+//! come back in the order of the commands.
+
+use std::collections::VecDeque;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::{Buf as _, BytesMut};
+use tokio::io::AsyncWrite as _;
+use tokio::sync::{mpsc, oneshot};
+use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
+use tokio_util::io::poll_read_buf;
+
+use super::options::ConnectionOptions;
+use super::resp::{self, Command, Reply};
+use super::stream::Stream;
+use crate::error::{Error, Result};
+
+/// How many commands wait to be written before callers wait.
+const QUEUE: usize = 4096;
+
+/// How many commands are taken from the queue at once.
+const BATCH: usize = 256;
+
+/// No further commands are taken while so many bytes wait to be written.
+const MAX_UNWRITTEN: usize = 1 << 20;
+
+/// How much is read at once, in bytes.
+const READ: usize = 64 << 10;
+
+/// How often the connection is looked after.
+const TICK: Duration = Duration::from_millis(250);
+
+/// A handle to a connection. When the last is dropped, the connection is closed after the answers
+/// that are still due.
+#[derive(Clone, Debug)]
+pub(crate) struct Pipe {
+    requests: mpsc::Sender<Request>,
+    server: Arc<str>,
+    response_timeout: Duration,
+}
+
+struct Request {
+    command: Arc<Command>,
+    answer: oneshot::Sender<Result<Reply>>,
+    limit: Duration,
+}
+
+impl Pipe {
+    /// Starts to drive `stream`, on the current runtime.
+    pub(crate) fn start(
+        stream: Box<dyn Stream>,
+        server: &Arc<str>,
+        options: &ConnectionOptions,
+    ) -> Self {
+        let (requests, queue) = mpsc::channel(QUEUE);
+        let mut ticks = interval(TICK);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let driver = Driver {
+            stream,
+            server: Arc::clone(server),
+            queue,
+            batch: Vec::with_capacity(BATCH),
+            unwritten: BytesMut::new(),
+            unread: BytesMut::with_capacity(READ),
+            due: VecDeque::new(),
+            now: Instant::now(),
+            last_use: Instant::now(),
+            ticks,
+            keepalive: options.keepalive,
+            ping_timeout: options.response_timeout,
+            closing: false,
+        };
+        tokio::spawn(driver.run());
+        Self {
+            requests,
+            server: Arc::clone(server),
+            response_timeout: options.response_timeout,
+        }
+    }
+
+    pub(crate) fn server(&self) -> &Arc<str> {
+        &self.server
+    }
+
+    pub(crate) fn is_same(&self, other: &Self) -> bool {
+        self.requests.same_channel(&other.requests)
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.requests.is_closed()
+    }
+
+    /// Sends a command and waits for the answer.
+    ///
+    /// `Err(Unsent)` if the connection was over before the command was taken: it can be sent
+    /// elsewhere.
+    pub(crate) async fn call(&self, command: &Arc<Command>) -> Result<Result<Reply>, Unsent> {
+        self.call_within(command, self.response_timeout).await
+    }
+
+    /// The same with another limit for the answer.
+    pub(crate) async fn call_within(
+        &self,
+        command: &Arc<Command>,
+        limit: Duration,
+    ) -> Result<Result<Reply>, Unsent> {
+        let (answer, answered) = oneshot::channel();
+        let request = Request {
+            command: Arc::clone(command),
+            answer,
+            limit,
+        };
+        if self.requests.send(request).await.is_err() {
+            return Err(Unsent);
+        }
+        Ok(answered.await.unwrap_or_else(|_| {
+            Err(Error::Lost {
+                server: Arc::clone(&self.server),
+            })
+        }))
+    }
+
+    /// The answer to a command, for callers who have no other connection to try.
+    pub(crate) async fn answer(&self, command: &Arc<Command>) -> Result<Reply> {
+        match self.call(command).await {
+            Ok(answer) => answer,
+            Err(Unsent) => Err(Error::Lost {
+                server: Arc::clone(&self.server),
+            }),
+        }
+    }
+
+    /// Sends several commands and waits for all answers.
+    pub(crate) async fn call_all(&self, commands: Vec<Arc<Command>>) -> Result<Vec<Reply>> {
+        let lost = || Error::Lost {
+            server: Arc::clone(&self.server),
+        };
+        let mut answers = Vec::with_capacity(commands.len());
+        for command in commands {
+            let (answer, answered) = oneshot::channel();
+            let request = Request {
+                command,
+                answer,
+                limit: self.response_timeout,
+            };
+            self.requests.send(request).await.map_err(|_| lost())?;
+            answers.push(answered);
+        }
+        let mut replies = Vec::with_capacity(answers.len());
+        for answered in answers {
+            replies.push(answered.await.unwrap_or_else(|_| Err(lost()))?);
+        }
+        Ok(replies)
+    }
+}
+
+/// A command that never left.
+#[derive(Debug)]
+pub(crate) struct Unsent;
+
+/// A command that was taken over and not answered yet.
+struct Due {
+    answer: Option<oneshot::Sender<Result<Reply>>>,
+    since: Instant,
+    limit: Duration,
+}
+
+struct Driver {
+    stream: Box<dyn Stream>,
+    server: Arc<str>,
+    queue: mpsc::Receiver<Request>,
+    batch: Vec<Request>,
+    unwritten: BytesMut,
+    unread: BytesMut,
+    due: VecDeque<Due>,
+    now: Instant,
+    last_use: Instant,
+    ticks: Interval,
+    keepalive: Duration,
+    ping_timeout: Duration,
+    /// No caller is left.
+    closing: bool,
+}
+
+impl Driver {
+    async fn run(mut self) {
+        let end = poll_fn(|context| self.poll(context)).await;
+        self.queue.close();
+        if let Err(error) = end {
+            if !(self.closing && self.due.is_empty()) {
+                tracing::warn!(
+                    server = %self.server,
+                    unanswered = self.due.len(),
+                    error = &error as &dyn std::error::Error,
+                    "lost a connection to Redis",
+                );
+            }
+            for due in self.due.drain(..) {
+                if let Some(answer) = due.answer {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    fn poll(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
+        self.now = Instant::now();
+        loop {
+            let mut progress = self.take_requests(context);
+            progress |= self.write(context)?;
+            progress |= self.read(context)?;
+            while self.ticks.poll_tick(context).is_ready() {
+                self.tick()?;
+                progress = true;
+            }
+            if self.closing && self.due.is_empty() && self.unwritten.is_empty() {
+                return Poll::Ready(Ok(()));
+            }
+            if !progress {
+                return Poll::Pending;
+            }
+        }
+    }
+
+    fn take_requests(&mut self, context: &mut Context<'_>) -> bool {
+        if self.closing || self.unwritten.len() >= MAX_UNWRITTEN {
+            return false;
+        }
+        match self
+            .queue
+            .poll_recv_many(context, &mut self.batch, BATCH)
+        {
+            Poll::Pending => false,
+            Poll::Ready(0) => {
+                self.closing = true;
+                true
+            }
+            Poll::Ready(_) => {
+                self.last_use = self.now;
+                for request in self.batch.drain(..) {
+                    request.command.write(&mut self.unwritten);
+                    self.due.push_back(Due {
+                        answer: Some(request.answer),
+                        since: self.now,
+                        limit: request.limit,
+                    });
+                }
+                true
+            }
+        }
+    }
+
+    fn write(&mut self, context: &mut Context<'_>) -> Result<bool> {
+        let mut progress = false;
+        while !self.unwritten.is_empty() {
+            let stream = Pin::new(&mut self.stream);
+            match stream.poll_write(context, &self.unwritten) {
+                Poll::Ready(Ok(0) | Err(_)) => return Err(self.lost()),
+                Poll::Ready(Ok(written)) => {
+                    self.unwritten.advance(written);
+                    progress = true;
+                }
+                Poll::Pending => return Ok(progress),
+            }
+        }
+        if progress {
+            // TLS may hold back what it was given.
+            if let Poll::Ready(Err(_)) = Pin::new(&mut self.stream).poll_flush(context) {
+                return Err(self.lost());
+            }
+        }
+        Ok(progress)
+    }
+
+    fn read(&mut self, context: &mut Context<'_>) -> Result<bool> {
+        let mut progress = false;
+        while let Poll::Ready(more) = self.poll_read(context) {
+            if !more? {
+                return Err(self.lost());
+            }
+            progress = true;
+            loop {
+                let reply = resp::read(&mut self.unread)
+                    .map_err(|reason| Error::protocol(&self.server, reason))?;
+                match reply {
+                    Some(reply) => self.answer(reply)?,
+                    None => break,
+                }
+            }
+        }
+        Ok(progress)
+    }
+
+    /// Whether the connection is still open at the other end.
+    fn poll_read(&mut self, context: &mut Context<'_>) -> Poll<Result<bool>> {
+        self.unread.reserve(READ);
+        let stream = Pin::new(&mut self.stream);
+        match ready!(poll_read_buf(stream, context, &mut self.unread)) {
+            Ok(read) => Poll::Ready(Ok(read > 0)),
+            Err(_) => Poll::Ready(Err(self.lost())),
+        }
+    }
+
+    fn answer(&mut self, reply: Reply) -> Result<()> {
+        self.last_use = self.now;
+        let Some(due) = self.due.pop_front() else {
+            return Err(Error::protocol(&self.server, "an answer to nothing"));
+        };
+        // Time that the command spent behind others is not held against it.
+        if let Some(next) = self.due.front_mut() {
+            next.since = self.now;
+        }
+        if let Some(answer) = due.answer {
+            let _ = answer.send(match reply {
+                Reply::Refusal(code, message) => Err(Error::Refused {
+                    server: Arc::clone(&self.server),
+                    code: code.into(),
+                    message: message.into(),
+                }),
+                reply => Ok(reply),
+            });
+        }
+        Ok(())
+    }
+
+    /// Gives up a connection that does not answer, and checks one that was silent.
+    fn tick(&mut self) -> Result<()> {
+        self.now = Instant::now();
+        match self.due.front() {
+            Some(due) if self.now.duration_since(due.since) > due.limit => Err(Error::Timeout {
+                server: Arc::clone(&self.server),
+                limit: due.limit,
+            }),
+            None if self.now.duration_since(self.last_use) >= self.keepalive => {
+                Command::new("PING").write(&mut self.unwritten);
+                self.due.push_back(Due {
+                    answer: None,
+                    since: self.now,
+                    limit: self.ping_timeout,
+                });
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn lost(&self) -> Error {
+        Error::Lost {
+            server: Arc::clone(&self.server),
+        }
+    }
+}

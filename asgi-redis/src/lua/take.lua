@@ -1,0 +1,60 @@
+-- Takes messages off the heads of channels, one from each in turn.
+--
+-- KEYS  the lists of the queues
+-- ARGV  how many messages; how many bytes may come before the last; the key of a message whose
+--       reference was taken already, or nothing, and the number of its list
+-- Returns whether there is more; number of the list and key for each message that was found to
+-- have expired; number of the list, key, body and remaining life in ms for each message.
+
+local limit = tonumber(ARGV[1])
+local room = tonumber(ARGV[2])
+local dead, taken, messages = {}, {}, 0
+
+local function fetch(number, key)
+  local body = call('GET', key)
+  if not body then
+    dead[#dead + 1] = number
+    dead[#dead + 1] = key
+    return
+  end
+  local at = #taken
+  taken[at + 1] = number
+  taken[at + 2] = key
+  taken[at + 3] = body
+  taken[at + 4] = call('PTTL', key)
+  call('DEL', key)
+  messages = messages + 1
+  room = room - #body
+end
+
+if ARGV[3] ~= '' then
+  fetch(tonumber(ARGV[4]), ARGV[3])
+end
+
+local open = {}
+for number = 1, #KEYS do
+  open[number] = number
+end
+while #open > 0 and messages < limit and room > 0 and #dead < 2 * MAX_DEAD do
+  local still_open = {}
+  for _, number in ipairs(open) do
+    if messages >= limit or room <= 0 then
+      break
+    end
+    local key = call('LPOP', KEYS[number])
+    if key then
+      fetch(number, key)
+      still_open[#still_open + 1] = number
+    end
+  end
+  open = still_open
+end
+
+local more = 0
+for _, number in ipairs(open) do
+  if call('EXISTS', KEYS[number]) == 1 then
+    more = 1
+    break
+  end
+end
+return { more, dead, taken }

@@ -1,0 +1,443 @@
+//! Who waits for what, and what is already here. Everything in this file happens under one lock.
+
+use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
+
+use asgiref::{ChannelKind, ChannelName};
+use tokio::sync::oneshot;
+use tokio::time::Instant;
+
+use crate::error::{Error, Result};
+use crate::ring::Ring;
+
+use super::parcel::{Parcel, Ready};
+
+/// The most messages of a process-specific channel that are taken for a caller who has not asked
+/// for them yet, but surely will.
+const MAX_AHEAD: usize = 64;
+
+/// How many sets of channels that nobody waits on at the moment are remembered.
+const MAX_IDLE_CLASSES: usize = 32;
+
+pub(super) type Answer<T> = oneshot::Sender<Result<T>>;
+
+#[derive(Debug)]
+pub(super) struct State {
+    classes: HashMap<Arc<[ChannelName]>, Class>,
+    /// What was taken off servers and waits for callers, by queue.
+    here: HashMap<ChannelName, VecDeque<Ready>>,
+    pub(super) desks: Vec<DeskState>,
+    pub(super) closed: bool,
+}
+
+/// What there is to do at one server.
+#[derive(Debug, Default)]
+pub(super) struct DeskState {
+    pub(super) looks: VecDeque<Look>,
+    /// Messages to be put back.
+    pub(super) returns: Vec<Parcel>,
+    /// Whether the server cannot be reached.
+    pub(super) down: bool,
+    /// Whether a task works here.
+    pub(super) running: bool,
+}
+
+/// A caller that does not wait.
+#[derive(Debug)]
+pub(super) struct Look {
+    pub(super) queues: Vec<ChannelName>,
+    pub(super) answer: Answer<Option<Ready>>,
+}
+
+/// The callers that wait for the same channels.
+#[derive(Debug)]
+struct Class {
+    /// The channels at each server.
+    queues: Vec<Arc<[ChannelName]>>,
+    waiting: VecDeque<Answer<Ready>>,
+    /// How many callers are spoken for by a request to a server.
+    claimed: usize,
+    /// Whether the blocking read at each server listens for these channels.
+    covered: Vec<bool>,
+    /// How many messages to take beyond what was asked for.
+    ahead: usize,
+    /// The last caller gave up: nothing may be taken for it.
+    abandoned: bool,
+}
+
+/// A set of channels somebody waits on.
+#[derive(Clone, Debug)]
+pub(super) struct Demand {
+    pub(super) class: Arc<[ChannelName]>,
+    /// Those at the server asked about.
+    pub(super) queues: Arc<[ChannelName]>,
+}
+
+/// Callers for whom messages are being fetched.
+#[derive(Debug)]
+pub(super) struct Claim {
+    class: Arc<[ChannelName]>,
+    callers: VecDeque<Answer<Ready>>,
+    /// How many those were.
+    count: usize,
+    /// How many messages may be taken.
+    pub(super) limit: usize,
+}
+
+impl State {
+    pub(super) fn new(shards: usize) -> Self {
+        Self {
+            classes: HashMap::new(),
+            here: HashMap::new(),
+            desks: std::iter::repeat_with(DeskState::default)
+                .take(shards)
+                .collect(),
+            closed: false,
+        }
+    }
+
+    /// A message for any of `channels` that is in this process already.
+    pub(super) fn take_here(&mut self, channels: &[ChannelName]) -> Option<Ready> {
+        if self.here.is_empty() {
+            return None;
+        }
+        let now = Instant::now();
+        for channel in channels {
+            let Some(waiting) = self.here.get_mut(channel) else {
+                continue;
+            };
+            let found = loop {
+                match waiting.pop_front() {
+                    Some(ready) if ready.is_expired(now) => {}
+                    found => break found,
+                }
+            };
+            if waiting.is_empty() {
+                self.here.remove(channel);
+            }
+            if found.is_some() {
+                return found;
+            }
+        }
+        None
+    }
+
+    /// Registers a caller; returns the servers whose desk must be told.
+    pub(super) fn join(
+        &mut self,
+        channels: &[ChannelName],
+        ring: &Ring,
+        answer: Answer<Ready>,
+    ) -> Vec<usize> {
+        if !self.classes.contains_key(channels) {
+            self.forget_idle_classes();
+            let class = Class::new(channels, ring);
+            self.classes.insert(channels.into(), class);
+        }
+        let Some(class) = self.classes.get_mut(channels) else {
+            return Vec::new();
+        };
+        class.waiting.push_back(answer);
+        class.abandoned = false;
+        (0..class.queues.len())
+            .filter(|shard| !class.queues[*shard].is_empty() && !class.covered[*shard])
+            .collect()
+    }
+
+    /// A caller has given up; returns the servers whose desk must be told.
+    pub(super) fn leave(&mut self, channels: &[ChannelName]) -> Vec<usize> {
+        let Some(class) = self.classes.get_mut(channels) else {
+            return Vec::new();
+        };
+        class.waiting.retain(|answer| !answer.is_closed());
+        class.abandoned = class.waiting.is_empty();
+        if !class.abandoned {
+            return Vec::new();
+        }
+        let covered = (0..class.covered.len()).filter(|shard| class.covered[*shard]);
+        covered.collect()
+    }
+
+    /// What is waited for at a server.
+    pub(super) fn demand(&mut self, shard: usize) -> Vec<Demand> {
+        self.classes
+            .iter_mut()
+            .filter(|(_, class)| !class.queues[shard].is_empty())
+            .filter_map(|(name, class)| {
+                class.waiting.retain(|answer| !answer.is_closed());
+                (!class.waiting.is_empty()).then(|| Demand {
+                    class: Arc::clone(name),
+                    queues: Arc::clone(&class.queues[shard]),
+                })
+            })
+            .collect()
+    }
+
+    /// Notes which sets of channels the blocking read at a server listens for.
+    pub(super) fn cover(&mut self, shard: usize, demand: &[Demand]) {
+        for class in self.classes.values_mut() {
+            class.covered[shard] = false;
+        }
+        for demand in demand {
+            if let Some(class) = self.classes.get_mut(&demand.class) {
+                class.covered[shard] = true;
+            }
+        }
+    }
+
+    /// Whether the blocking read at a server listens for what it should: for all that is waited
+    /// for, and nothing that was given up.
+    pub(super) fn is_covered(&self, shard: usize) -> bool {
+        self.classes.values().all(|class| {
+            if class.covered[shard] {
+                !class.abandoned
+            } else {
+                class.waiting.is_empty() || class.queues[shard].is_empty()
+            }
+        })
+    }
+
+    /// Speaks for callers that wait for a set of channels, and leaves some to other servers.
+    pub(super) fn claim(&mut self, class: &Arc<[ChannelName]>, shards: usize) -> Option<Claim> {
+        let Class {
+            waiting,
+            claimed,
+            ahead,
+            queues,
+            ..
+        } = self.classes.get_mut(class)?;
+        waiting.retain(|answer| !answer.is_closed());
+        let share = if queues.iter().filter(|queues| !queues.is_empty()).count() > 1 {
+            waiting.len().div_ceil(shards)
+        } else {
+            waiting.len()
+        };
+        if share == 0 {
+            return None;
+        }
+        *claimed += share;
+        Some(Claim {
+            class: Arc::clone(class),
+            callers: waiting.drain(..share).collect(),
+            count: share,
+            limit: share + *ahead,
+        })
+    }
+
+    /// Speaks for callers one of whom wants a message of `queue`.
+    pub(super) fn claim_for(&mut self, queue: &str, shard: usize, shards: usize) -> Option<Claim> {
+        let class = self.classes.iter().find_map(|(name, class)| {
+            let wanted = class.waiting.iter().any(|answer| !answer.is_closed());
+            let listed = class.queues[shard].iter().any(|listed| listed == queue);
+            (wanted && listed).then(|| Arc::clone(name))
+        })?;
+        self.claim(&class, shards)
+    }
+
+    /// The channels at a server that a claim is about.
+    pub(super) fn queues(&self, claim: &Claim, shard: usize) -> Arc<[ChannelName]> {
+        match self.classes.get(&claim.class) {
+            Some(class) => Arc::clone(&class.queues[shard]),
+            None => Arc::default(),
+        }
+    }
+
+    /// Hands out what came for a claim; returns whether callers are left who wait on.
+    pub(super) fn settle(&mut self, mut claim: Claim, came: Vec<Parcel>, more: bool) -> bool {
+        let filled = came.len() >= claim.callers.len();
+        let surplus = came.len() > claim.callers.len();
+        let mut rest = VecDeque::new();
+        for parcel in came {
+            let mut parcel = Ready::Parcel(parcel);
+            loop {
+                let Some(caller) = claim.callers.pop_front() else {
+                    rest.push_back(parcel);
+                    break;
+                };
+                match caller.send(Ok(parcel)) {
+                    Ok(()) => break,
+                    Err(Ok(back)) => parcel = back,
+                    Err(Err(_)) => break,
+                }
+            }
+        }
+        let mut left = false;
+        if let Some(class) = self.classes.get_mut(&claim.class) {
+            class.claimed -= claim.count.min(class.claimed);
+            class.ahead = match (class.may_read_ahead(), filled && more) {
+                (true, true) => (class.ahead * 2).clamp(1, MAX_AHEAD),
+                (true, false) if surplus => class.ahead,
+                _ => 0,
+            };
+            while let Some(caller) = claim.callers.pop_back() {
+                if !caller.is_closed() {
+                    class.waiting.push_front(caller);
+                    left = true;
+                }
+            }
+        }
+        for ready in rest {
+            self.keep(ready, false);
+        }
+        left
+    }
+
+    /// Finds a caller for a message, or keeps it if its channel belongs to this process, or has
+    /// it put back. A message that somebody had already comes before all others.
+    pub(super) fn keep(&mut self, ready: Ready, first: bool) {
+        let Some(ready) = self.offer(ready) else {
+            return;
+        };
+        match ready {
+            Ready::Parcel(parcel) if !self.reads_ahead(&parcel.queue) => {
+                self.desks[parcel.shard].returns.push(parcel);
+            }
+            ready => self.keep_here(ready, first),
+        }
+    }
+
+    /// Puts the messages of an envelope before all others of their queue.
+    pub(super) fn keep_first(&mut self, queue: &ChannelName, opened: Vec<Ready>) {
+        let here = self.here.entry(queue.clone()).or_default();
+        for ready in opened.into_iter().rev() {
+            here.push_front(ready);
+        }
+        // Others who wait for this queue get what is here now.
+        while let Some(ready) = self.take_here(std::slice::from_ref(queue)) {
+            if let Some(ready) = self.offer(ready) {
+                self.here.entry(queue.clone()).or_default().push_front(ready);
+                break;
+            }
+        }
+    }
+
+    /// Takes all out that is kept here and can be put back.
+    pub(super) fn drain_here(&mut self) {
+        for (_, waiting) in self.here.drain() {
+            for ready in waiting {
+                if let Ready::Parcel(parcel) = ready {
+                    self.desks[parcel.shard].returns.push(parcel);
+                }
+            }
+        }
+    }
+
+    /// Forgets what is kept here.
+    pub(super) fn clear_here(&mut self) {
+        self.here.clear();
+    }
+
+    /// Fails the callers at a server that cannot be reached, unless another server may serve
+    /// them.
+    pub(super) fn fail(&mut self, shard: usize, error: &Error) {
+        self.desks[shard].down = true;
+        for look in self.desks[shard].looks.drain(..) {
+            let _ = look.answer.send(Err(error.clone()));
+        }
+        for class in self.classes.values_mut() {
+            let concerned = !class.queues[shard].is_empty();
+            let hopeless = class
+                .queues
+                .iter()
+                .zip(&self.desks)
+                .all(|(queues, desk)| queues.is_empty() || desk.down);
+            if concerned && hopeless {
+                for answer in class.waiting.drain(..) {
+                    let _ = answer.send(Err(error.clone()));
+                }
+            }
+        }
+    }
+
+    /// The message, if no caller waits for it.
+    fn offer(&mut self, mut ready: Ready) -> Option<Ready> {
+        for (channels, class) in &mut self.classes {
+            if !channels.iter().any(|channel| channel == ready.queue()) {
+                continue;
+            }
+            while let Some(answer) = class.waiting.pop_front() {
+                match answer.send(Ok(ready)) {
+                    Ok(()) => return None,
+                    Err(Ok(back)) => ready = back,
+                    Err(Err(_)) => return None,
+                }
+            }
+        }
+        Some(ready)
+    }
+
+    fn reads_ahead(&self, queue: &ChannelName) -> bool {
+        let class = self.classes.get(std::slice::from_ref(queue));
+        class.is_some_and(|class| class.ahead > 0)
+    }
+
+    fn keep_here(&mut self, ready: Ready, first: bool) {
+        let queue = match &ready {
+            Ready::Parcel(parcel) => parcel.queue.clone(),
+            Ready::Opened { channel, .. } => channel.to_non_local(),
+        };
+        let here = self.here.entry(queue).or_default();
+        if first {
+            here.push_front(ready);
+        } else {
+            here.push_back(ready);
+        }
+    }
+
+    /// The task at a server is gone with its runtime: callers are told, by dropping what they
+    /// wait for, so that they start another.
+    pub(super) fn abandon(&mut self, shard: usize) {
+        let desk = &mut self.desks[shard];
+        desk.running = false;
+        desk.looks.clear();
+        for class in self.classes.values_mut() {
+            class.covered[shard] = false;
+            if !class.queues[shard].is_empty() {
+                class.waiting.clear();
+            }
+        }
+    }
+
+    fn forget_idle_classes(&mut self) {
+        if self.classes.len() < MAX_IDLE_CLASSES {
+            return;
+        }
+        self.classes.retain(|_, class| {
+            !class.waiting.is_empty() || class.claimed > 0 || class.covered.contains(&true)
+        });
+    }
+}
+
+impl Class {
+    fn new(channels: &[ChannelName], ring: &Ring) -> Self {
+        let mut queues = vec![Vec::new(); ring.len()];
+        for channel in channels {
+            let at: &mut [Vec<ChannelName>] = match ring.home(channel) {
+                Some(home) => &mut queues[home..=home],
+                None => &mut queues,
+            };
+            for list in at {
+                if !list.contains(channel) {
+                    list.push(channel.clone());
+                }
+            }
+        }
+        Self {
+            covered: vec![false; queues.len()],
+            queues: queues.into_iter().map(Arc::from).collect(),
+            waiting: VecDeque::new(),
+            claimed: 0,
+            ahead: 0,
+            abandoned: false,
+        }
+    }
+
+    /// Only a process reads its process-specific channels, and so takes nothing from others by
+    /// reading ahead.
+    fn may_read_ahead(&self) -> bool {
+        let mut queues = self.queues.iter().flat_map(|queues| queues.iter());
+        let first = queues.next();
+        first.is_some_and(|first| first.kind() == ChannelKind::ProcessSpecific)
+            && queues.next().is_none()
+    }
+}

@@ -1,1 +1,0 @@
-//! Servers found, and followed through failover, by Redis Sentinel.
