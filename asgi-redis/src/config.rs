@@ -363,10 +363,7 @@ mod tests {
              &response_timeout=2s&keepalive=500ms",
         )
         .unwrap();
-        assert_eq!(
-            layer.to_string(),
-            "RedisChannelLayer(h1:6379/2, h2:6380/2)"
-        );
+        assert_eq!(layer.to_string(), "RedisChannelLayer(h1:6379/2, h2:6380/2)");
         let shards = layer.shards();
         assert_eq!(shards.config.message_expiry(), Duration::from_secs(30));
         assert_eq!(shards.config.capacities().of("ab"), 9);

@@ -62,18 +62,27 @@ impl Groups for RedisChannelLayer {
         let shards = self.shards();
         // Also finds out what is wrong with the message if the group is empty.
         let bodies = Bodies::new(shards, &message)?;
-        let found = members(shards, group).await?;
-        let passed_over = deliver(shards, &bodies, found, true).await?;
-        if passed_over.is_empty() {
-            return Ok(());
-        }
-        // On these queues messages had expired, so that some of the channels may not be members
-        // any more.
         let mut found = members(shards, group).await?;
-        found
-            .channels
-            .retain(|channel| passed_over.contains(channel.non_local()));
-        deliver(shards, &bodies, found, false).await?;
+        for round in 0..shards.ring.len() {
+            let readers = found.readers.clone();
+            let mut outcome = deliver(shards, &bodies, found, round, true).await?;
+            if !outcome.passed_over.is_empty() {
+                // On these queues messages had expired, so that some of the channels may not be
+                // members any more.
+                let mut rest = members(shards, group).await?;
+                rest.channels
+                    .retain(|channel| outcome.passed_over.contains(channel.non_local()));
+                let again = deliver(shards, &bodies, rest, round, false).await?;
+                outcome.full.extend(again.full);
+            }
+            if outcome.full.is_empty() {
+                break;
+            }
+            found = Members {
+                channels: outcome.full,
+                readers,
+            };
+        }
         Ok(())
     }
 }
@@ -114,26 +123,43 @@ async fn members(shards: &Shards, group: &GroupName) -> Result<Members, Error> {
     })
 }
 
-/// Gives every server its part; returns the queues that were passed over because messages had
-/// expired there.
+/// What became of a group send.
+#[derive(Default)]
+struct Outcome {
+    /// The queues that were passed over because messages had expired there.
+    passed_over: HashSet<String>,
+    /// Normal channels whose share at the server asked is used up; others may have room.
+    full: Vec<ChannelName>,
+    dead: Vec<Dead>,
+}
+
+/// Gives every server its part.
+///
+/// A normal channel gets what is for groups on one server, so that what expired there is found;
+/// on the next one in the next round, if its share is used up.
 async fn deliver(
     shards: &Arc<Shards>,
     bodies: &Bodies<'_>,
     members: Members,
+    round: usize,
     pass_over: bool,
-) -> Result<HashSet<String>> {
+) -> Result<Outcome> {
     let mut queues: BTreeMap<(usize, String), Vec<ChannelName>> = BTreeMap::new();
     for channel in members.channels {
-        // A normal channel gets what is for groups on one server, so that what expired there is
-        // found.
-        let shard = shards.ring.index(channel.non_local());
+        let shard = (shards.ring.index(channel.non_local()) + round) % shards.ring.len();
         let queue = channel.non_local().to_owned();
         queues.entry((shard, queue)).or_default().push(channel);
     }
     let mut requests: BTreeMap<usize, Vec<Delivery>> = BTreeMap::new();
     for ((shard, queue), channels) in queues {
         let enveloped = members.readers.contains(&queue) && channels.len() > 1;
-        let mut delivery = Delivery::new(shards, queue, channels[0].clone());
+        let normal = shards.ring.home(&channels[0]).is_none();
+        let mut delivery = Delivery {
+            capacity: shards.capacity_of(&channels[0], shard),
+            elsewhere: (normal && round + 1 < shards.ring.len()).then(|| channels[0].clone()),
+            queue,
+            parts: Vec::new(),
+        };
         if enveloped {
             for channels in channels.chunks(envelope::MAX_MEMBERS) {
                 delivery.parts.push(bodies.enveloped(shards, channels)?);
@@ -148,21 +174,27 @@ async fn deliver(
     let sending = requests
         .into_iter()
         .map(|(shard, deliveries)| deliver_at(shards, shard, bodies, deliveries, pass_over));
-    let mut passed_over = HashSet::new();
-    let mut dead = Vec::new();
+    let mut sum = Outcome::default();
     for outcome in join_all(sending).await {
-        let (skipped, expired) = outcome?;
-        passed_over.extend(skipped);
-        dead.extend(expired);
+        let Outcome {
+            passed_over,
+            full,
+            dead,
+        } = outcome?;
+        sum.passed_over.extend(passed_over);
+        sum.full.extend(full);
+        sum.dead.extend(dead);
     }
-    shards.expire(&dead).await?;
-    Ok(passed_over)
+    shards.expire(&sum.dead).await?;
+    Ok(sum)
 }
 
 /// What one queue gets.
 struct Delivery {
     queue: String,
     capacity: i128,
+    /// The channel, if other servers may take what this one has no room for.
+    elsewhere: Option<ChannelName>,
     parts: Vec<Part>,
 }
 
@@ -175,23 +207,13 @@ struct Part {
     members: usize,
 }
 
-impl Delivery {
-    fn new(shards: &Shards, queue: String, channel: ChannelName) -> Self {
-        Self {
-            queue,
-            capacity: shards.capacity_of(&channel),
-            parts: Vec::new(),
-        }
-    }
-}
-
 async fn deliver_at(
     shards: &Shards,
     shard: usize,
     bodies: &Bodies<'_>,
     deliveries: Vec<Delivery>,
     pass_over: bool,
-) -> Result<(Vec<String>, Vec<Dead>), Error> {
+) -> Result<Outcome, Error> {
     let shard = shards.get(shard);
     let mut requests = Vec::new();
     let mut batch: Vec<(&Delivery, &[Part])> = Vec::new();
@@ -207,7 +229,8 @@ async fn deliver_at(
         }
     }
     requests.push(batch);
-    let (mut passed_over, mut dead, mut full) = (Vec::new(), Vec::new(), 0);
+    let mut outcome = Outcome::default();
+    let mut full = 0;
     let sending = requests.iter().map(async |batch| {
         let command = command(shards, shard, bodies, batch, pass_over);
         script::DELIVER.run(&shard.server, command).await
@@ -218,17 +241,23 @@ async fn deliver_at(
             let (delivered, missed, expired) =
                 read_result(delivery, result).ok_or_else(|| misunderstood(shard))?;
             if delivered < 0 {
-                passed_over.push(delivery.queue.clone());
+                outcome.passed_over.insert(delivery.queue.clone());
             }
-            full += missed;
-            dead.extend(expired);
+            match &delivery.elsewhere {
+                Some(channel) if missed > 0 => outcome.full.push(channel.clone()),
+                _ => full += missed,
+            }
+            outcome.dead.extend(expired);
         }
     }
     if full > 0 {
         shards.counters.group_full(full);
-        tracing::debug!(members = full, "members of a group missed a message: channel full");
+        tracing::debug!(
+            members = full,
+            "members of a group missed a message: channel full"
+        );
     }
-    Ok((passed_over, dead))
+    Ok(outcome)
 }
 
 fn command(
@@ -252,6 +281,7 @@ fn command(
     for (delivery, parts) in batch {
         command.push_int(delivery.capacity);
         command.push(shard.keys.statistics(&delivery.queue));
+        command.push_int(u8::from(delivery.elsewhere.is_none()));
         command.push_int(parts.len() as i128);
         for part in *parts {
             command.push(part.kind);

@@ -120,8 +120,7 @@ impl Keys {
 
     /// Whether the key of a body says that the body is an envelope.
     pub(crate) fn is_envelope(key: &[u8]) -> bool {
-        body_digits(key)
-            .is_some_and(|digits| digits.as_bytes()[FORM_AT] == ENVELOPE)
+        body_digits(key).is_some_and(|digits| digits.as_bytes()[FORM_AT] == ENVELOPE)
     }
 }
 

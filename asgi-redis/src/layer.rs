@@ -88,30 +88,12 @@ impl ChannelLayer for RedisChannelLayer {
     async fn send(&self, channel: &ChannelName, message: Message) -> Result<()> {
         let shards = self.shards();
         let body = shards.codec.encode_for(channel, &message)?;
-        let shard = shards.get(shards.ring.target(channel));
-        let queue = channel.non_local();
-        let command = script::SEND
-            .command([shard.keys.queue(queue)], body.len() + 256)
-            .arg(shard.keys.prefix())
-            .arg(&body)
-            .int(shards.expiry_ms())
-            .int(shards.capacity_of(channel))
-            .arg(shards.unique.tail(&digest(channel.as_str()), false))
-            .arg(shard.keys.statistics(queue))
-            .arg(shard.keys.global_statistics());
-        let reply = script::SEND.run(&shard.server, command).await?;
-        let misunderstood =
-            || crate::Error::protocol(shard.server.name(), "the send script's answer is not known");
-        let [sent, dead] = reply
-            .into_array()
-            .and_then(|answer| <[Reply; 2]>::try_from(answer).ok())
-            .ok_or_else(misunderstood)?;
-        let dead = read_dead(queue, dead).ok_or_else(misunderstood)?;
-        if !dead.is_empty() {
-            shards.expire_later(dead);
-        }
-        if sent.as_int() == Some(1) {
-            return Ok(());
+        let mut targets = shards.targets(channel, shards.ring.target(channel));
+        while let Some(shard) = targets.next() {
+            let is_last = targets.len() == 0;
+            if send_to(shards, shard, channel, &body, is_last).await? {
+                return Ok(());
+            }
         }
         Err(Error::ChannelFull {
             channel: channel.to_non_local(),
@@ -160,6 +142,41 @@ impl ChannelLayer for RedisChannelLayer {
     fn as_statistics(&self) -> Option<&dyn Statistics> {
         Some(self)
     }
+}
+
+/// Puts a message on a channel at one server; returns whether there was room, and has it counted
+/// if there was not and no other server is left.
+async fn send_to(
+    shards: &Arc<Shards>,
+    index: usize,
+    channel: &ChannelName,
+    body: &[u8],
+    is_last: bool,
+) -> Result<bool, crate::Error> {
+    let shard = shards.get(index);
+    let queue = channel.non_local();
+    let command = script::SEND
+        .command([shard.keys.queue(queue)], body.len() + 256)
+        .arg(shard.keys.prefix())
+        .arg(body)
+        .int(shards.expiry_ms())
+        .int(shards.capacity_of(channel, index))
+        .arg(shards.unique.tail(&digest(channel.as_str()), false))
+        .arg(shard.keys.statistics(queue))
+        .arg(shard.keys.global_statistics())
+        .int(u8::from(is_last));
+    let reply = script::SEND.run(&shard.server, command).await?;
+    let misunderstood =
+        || crate::Error::protocol(shard.server.name(), "the send script's answer is not known");
+    let [sent, dead] = reply
+        .into_array()
+        .and_then(|answer| <[Reply; 2]>::try_from(answer).ok())
+        .ok_or_else(misunderstood)?;
+    let dead = read_dead(queue, dead).ok_or_else(misunderstood)?;
+    if !dead.is_empty() {
+        shards.expire_later(dead);
+    }
+    Ok(sent.as_int() == Some(1))
 }
 
 /// The expired messages of one queue that a script found.

@@ -51,8 +51,33 @@ impl Shards {
         milliseconds(self.config.membership_expiry())
     }
 
-    pub(crate) fn capacity_of(&self, channel: &ChannelName) -> i128 {
-        self.config.capacities().of(channel.non_local()) as i128
+    /// How many messages the server `shard` holds of `channel`. The capacity of a normal channel
+    /// is shared by the servers.
+    pub(crate) fn capacity_of(&self, channel: &ChannelName, shard: usize) -> i128 {
+        let capacity = self.config.capacities().of(channel.non_local());
+        let share = match self.ring.home(channel) {
+            Some(_) => capacity,
+            None => {
+                let rest = usize::from(shard < capacity % self.ring.len());
+                capacity / self.ring.len() + rest
+            }
+        };
+        share as i128
+    }
+
+    /// The servers that may take a message to `channel`, in the order they are asked: `first`,
+    /// and for a normal channel, whose share there may be used up, the others.
+    pub(crate) fn targets(
+        &self,
+        channel: &ChannelName,
+        first: usize,
+    ) -> impl ExactSizeIterator<Item = usize> {
+        let count = match self.ring.home(channel) {
+            Some(_) => 1,
+            None => self.ring.len(),
+        };
+        let size = self.ring.len();
+        (first..first + count).map(move |shard| shard % size)
     }
 
     /// Makes it known on all servers that messages expired unread, which ends memberships in

@@ -97,9 +97,7 @@ impl Waiting {
         shard: &Shard,
         lists: &[K],
     ) -> Result<Self, Error> {
-        let command = script::PENDING
-            .command(lists, 64)
-            .int(shards.expiry_ms());
+        let command = script::PENDING.command(lists, 64).int(shards.expiry_ms());
         let reply = script::PENDING.run(&shard.server, command).await?;
         let figures = reply.into_array().unwrap_or_default();
         match figures.iter().map(Reply::as_int).collect::<Vec<_>>()[..] {

@@ -135,7 +135,10 @@ impl FromStr for Address {
         let mut servers = Self::all_of(&settings, PORT)?;
         match (servers.pop(), servers.is_empty()) {
             (Some(server), true) => Ok(server),
-            _ => Err(Error::config("hosts", "each entry is the URL of one server")),
+            _ => Err(Error::config(
+                "hosts",
+                "each entry is the URL of one server",
+            )),
         }
     }
 }

@@ -230,10 +230,7 @@ impl Driver {
         if self.closing || self.unwritten.len() >= MAX_UNWRITTEN {
             return false;
         }
-        match self
-            .queue
-            .poll_recv_many(context, &mut self.batch, BATCH)
-        {
+        match self.queue.poll_recv_many(context, &mut self.batch, BATCH) {
             Poll::Pending => false,
             Poll::Ready(0) => {
                 self.closing = true;

@@ -37,7 +37,7 @@ impl Resolver for Address {
         self.to_string().into()
     }
 
-    async fn resolve(&self, _options: &ConnectionOptions) -> Result<Address> {
+    async fn resolve(&self, _options: &ConnectionOptions) -> Result<Self> {
         Ok(self.clone())
     }
 }

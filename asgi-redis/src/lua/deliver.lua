@@ -3,8 +3,8 @@
 -- KEYS  the lists of the queues
 -- ARGV  prefix; expiry in ms; begin of the global counters; whether to pass over queues on which
 --       messages expired; the body for channels that need no name in it; the body for others, up
---       to the name. Then for each queue: capacity; begin of its counters; how many bodies it
---       gets. And for each of those: what its body is ("plain", "named" or "whole"), the name or
+--       to the name. Then for each queue: capacity; begin of its counters; whether to count
+--       members it is full for; how many bodies it gets. And for each of those: what its body is ("plain", "named" or "whole"), the name or
 --       the body, the end of its key, how many members it is for.
 -- Returns for each queue: how many members it was delivered to, or -1 if it was passed over; how
 -- many it was full for; the keys of messages that were found to have expired.
@@ -32,8 +32,9 @@ local result = {}
 local all_delivered, all_full = 0, 0
 local at = 7
 for number, list in ipairs(KEYS) do
-  local capacity, stem, bodies = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 2])
-  at = at + 3
+  local capacity, stem, bodies = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 3])
+  local count_full = ARGV[at + 2] == '1'
+  at = at + 4
   local dead, references = {}, {}
   local delivered, full = 0, 0
   trim(list, dead)
@@ -67,7 +68,7 @@ for number, list in ipairs(KEYS) do
       count(stem, 3600, 'messages_count', delivered)
       all_delivered = all_delivered + delivered
     end
-    if full > 0 then
+    if full > 0 and count_full then
       count(stem, 3600, 'channel_full_count', full)
       all_full = all_full + full
     end

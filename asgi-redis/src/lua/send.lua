@@ -2,7 +2,7 @@
 --
 -- KEYS  the list of the queue
 -- ARGV  prefix; body; expiry in ms; capacity; end of the body's key; begin of the channel's
---       counters; begin of the global counters
+--       counters; begin of the global counters; whether to count if it is full
 -- Returns whether it was put there, and the keys of messages that were found to have expired.
 
 local list = KEYS[1]
@@ -11,8 +11,10 @@ local capacity = tonumber(ARGV[4])
 if call('LLEN', list) >= capacity then
   trim(list, dead)
   if call('LLEN', list) >= capacity then
-    count(ARGV[6], 3600, 'channel_full_count', 1)
-    count(ARGV[7], 86400, 'channel_full_count', 1)
+    if ARGV[8] == '1' then
+      count(ARGV[6], 3600, 'channel_full_count', 1)
+      count(ARGV[7], 86400, 'channel_full_count', 1)
+    end
     return { 0, dead }
   end
 end

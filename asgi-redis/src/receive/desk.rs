@@ -151,7 +151,7 @@ impl Desk {
         if returns.is_empty() {
             return Ok(());
         }
-        returns.sort_by(|a, b| (&*a.queue.as_str(), b.number).cmp(&(&*b.queue.as_str(), a.number)));
+        returns.sort_by(|a, b| (a.queue.as_str(), b.number).cmp(&(b.queue.as_str(), a.number)));
         let now = Instant::now();
         for same_queue in returns.chunk_by(|a, b| a.queue == b.queue) {
             let size = same_queue.iter().map(|parcel| parcel.body.len() + 64).sum();
@@ -307,10 +307,9 @@ impl Desk {
     async fn wake(&self) -> Result<()> {
         let pipe = self.shard().server.pipe().await?;
         let push = Command::new("RPUSH").arg(&self.wake_key).int(1);
-        let expire = Command::new("PEXPIRE")
-            .arg(&self.wake_key)
-            .int(WAKE_LIFE);
-        pipe.call_all(vec![Arc::new(push), Arc::new(expire)]).await?;
+        let expire = Command::new("PEXPIRE").arg(&self.wake_key).int(WAKE_LIFE);
+        pipe.call_all(vec![Arc::new(push), Arc::new(expire)])
+            .await?;
         Ok(())
     }
 
@@ -405,13 +404,11 @@ impl Desk {
         };
         let taken = self.read_taken(reply, &rotated);
         let (taken, dead) = taken.ok_or_else(|| self.misunderstood())?;
-        if !dead.is_empty() {
-            if let Err(error) = self.hub.shards.expire(&dead).await {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot note which messages expired",
-                );
-            }
+        if let Err(error) = self.hub.shards.expire(&dead).await {
+            tracing::debug!(
+                error = &error as &dyn std::error::Error,
+                "cannot note which messages expired",
+            );
         }
         Ok(taken)
     }

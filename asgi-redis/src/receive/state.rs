@@ -305,7 +305,10 @@ impl State {
         // Others who wait for this queue get what is here now.
         while let Some(ready) = self.take_here(std::slice::from_ref(queue)) {
             if let Some(ready) = self.offer(ready) {
-                self.here.entry(queue.clone()).or_default().push_front(ready);
+                self.here
+                    .entry(queue.clone())
+                    .or_default()
+                    .push_front(ready);
                 break;
             }
         }
