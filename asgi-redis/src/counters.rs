@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use tokio::sync::watch;
+
 /// What this process's handles to a layer have seen go wrong; see
 /// [`Figures`](crate::Figures).
 #[derive(Debug, Default)]
@@ -8,7 +10,7 @@ pub(crate) struct Counters {
     poisoned: AtomicU64,
     group_full: AtomicU64,
     uncertain: AtomicU64,
-    data_lost: AtomicU64,
+    data_lost: watch::Sender<u64>,
 }
 
 /// What this layer has seen go wrong since it was made, in this process.
@@ -46,7 +48,11 @@ impl Counters {
     }
 
     pub(crate) fn data_lost(&self) {
-        self.data_lost.fetch_add(1, Ordering::Relaxed);
+        self.data_lost.send_modify(|times| *times += 1);
+    }
+
+    pub(crate) fn watch_data_lost(&self) -> watch::Receiver<u64> {
+        self.data_lost.subscribe()
     }
 
     pub(crate) fn figures(&self) -> Figures {
@@ -55,7 +61,7 @@ impl Counters {
             poisoned: self.poisoned.load(Ordering::Relaxed),
             group_full: self.group_full.load(Ordering::Relaxed),
             interrupted_receives: self.uncertain.load(Ordering::Relaxed),
-            data_lost: self.data_lost.load(Ordering::Relaxed),
+            data_lost: *self.data_lost.borrow(),
         }
     }
 }

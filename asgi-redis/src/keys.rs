@@ -10,7 +10,7 @@
 //! | `P:expired:` + queue | hash | channels a message on which expired unread, and when |
 //! | `P:reader:` + queue | string | its process reads envelopes |
 //! | `P:wake:` + random | list | ends a wait for messages |
-//! | `P:data` | string | tells whether the server was emptied |
+//! | `P:data` | string | a mark that is gone if the server was emptied |
 //! | `S` + queue + `:messages_count` and so on | string | a counter |
 //!
 //! A queue is a channel's name, up to the `!` for process-specific ones. No channel or group name
@@ -204,7 +204,6 @@ mod tests {
 
     #[test]
     fn body_keys_tell_channel_time_and_form() {
-        let keys = Keys::new("asgi:", "asgi-meta:");
         let unique = Unique::new();
         let channel = digest("daphne.response.AbC!XyZ");
         assert_eq!(channel.len(), CHANNEL_DIGITS);
@@ -223,7 +222,6 @@ mod tests {
 
     #[test]
     fn body_keys_of_others_tell_nothing() {
-        let keys = Keys::new("asgi:", "asgi-meta:");
         let python = b"asgi:0f8fad5bd9cb469fa16570867728950e";
         assert_eq!(Keys::read_body_key(python), None);
         assert_eq!(Keys::read_body_key(b"asgi:short"), None);

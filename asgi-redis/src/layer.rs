@@ -70,6 +70,16 @@ impl RedisChannelLayer {
         self.inner.shards.counters.figures()
     }
 
+    /// Waits until a server is found to have been emptied: messages, and memberships in groups,
+    /// that were there are gone. A protocol server may add its connections to their groups again.
+    ///
+    /// This is noticed while the layer receives, at the latest 12 seconds after the server is
+    /// there again. A flush through this layer does not count.
+    pub async fn data_lost(&self) {
+        // Fails only when the sender is dropped, which this handle prevents.
+        let _ = self.shards().counters.watch_data_lost().changed().await;
+    }
+
     pub(crate) fn shards(&self) -> &Arc<Shards> {
         &self.inner.shards
     }
@@ -205,6 +215,81 @@ impl fmt::Debug for RedisChannelLayer {
             .finish_non_exhaustive()
     }
 }
+
+/// Makes a layer whose field `layer` is a [`RedisChannelLayer`] behave as that.
+macro_rules! forward_to_layer {
+    ($type:ident) => {
+        impl $type {
+            /// What has gone wrong so far, as far as this process has seen it.
+            #[must_use]
+            pub fn figures(&self) -> $crate::Figures {
+                self.layer.figures()
+            }
+
+            /// As [`RedisChannelLayer::data_lost`]($crate::RedisChannelLayer::data_lost).
+            pub async fn data_lost(&self) {
+                self.layer.data_lost().await;
+            }
+        }
+
+        #[deny(clippy::missing_trait_methods)]
+        #[::async_trait::async_trait]
+        impl ::asgiref::ChannelLayer for $type {
+            async fn send(
+                &self,
+                channel: &::asgiref::ChannelName,
+                message: ::asgiref::Message,
+            ) -> ::asgiref::Result<()> {
+                self.layer.send(channel, message).await
+            }
+
+            async fn receive(
+                &self,
+                channels: &[::asgiref::ChannelName],
+            ) -> ::asgiref::Result<(::asgiref::ChannelName, ::asgiref::Message)> {
+                self.layer.receive(channels).await
+            }
+
+            async fn try_receive(
+                &self,
+                channels: &[::asgiref::ChannelName],
+            ) -> ::asgiref::Result<Option<(::asgiref::ChannelName, ::asgiref::Message)>> {
+                self.layer.try_receive(channels).await
+            }
+
+            async fn new_channel(
+                &self,
+                pattern: &::asgiref::ChannelPattern,
+            ) -> ::asgiref::Result<::asgiref::ChannelName> {
+                self.layer.new_channel(pattern).await
+            }
+
+            fn is_process_local(&self) -> bool {
+                self.layer.is_process_local()
+            }
+
+            fn as_groups(&self) -> Option<&dyn ::asgiref::Groups> {
+                self.layer.as_groups()
+            }
+
+            fn as_flush(&self) -> Option<&dyn ::asgiref::Flush> {
+                self.layer.as_flush()
+            }
+
+            fn as_statistics(&self) -> Option<&dyn ::asgiref::Statistics> {
+                self.layer.as_statistics()
+            }
+        }
+
+        impl ::std::fmt::Display for $type {
+            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
+                self.layer.fmt(f)
+            }
+        }
+    };
+}
+
+pub(crate) use forward_to_layer;
 
 fn check_receivable(channels: &[ChannelName]) -> Result<()> {
     channels.iter().try_for_each(ChannelName::check_receivable)

@@ -86,6 +86,7 @@ macro_rules! scripts {
 
 scripts! {
     BACK "back.lua"
+    DATA "data.lua"
     DELIVER "deliver.lua"
     EXPIRE "expire.lua"
     FIGURES "figures.lua"

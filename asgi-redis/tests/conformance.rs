@@ -7,9 +7,14 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use asgi_redis::{RedisChannelLayer, RedisChannelLayerBuilder};
+use asgi_redis::{
+    RedisChannelLayer, RedisChannelLayerBuilder, RedisClusterChannelLayer,
+    RedisSentinelChannelLayer,
+};
 use asgiref::ChannelLayer;
 
+use support::cluster::Cluster;
+use support::sentinel::Sentinels;
 use support::server::RedisServer;
 
 /// Long enough for a case that receives a thousand messages one after another, unoptimised, beside
@@ -91,6 +96,38 @@ mode!(encrypted, RedisChannelLayer, |prefix, stats_prefix| {
     builder(prefix, stats_prefix)
         .host(RedisServer::shared().url())
         .symmetric_encryption_keys(["first key", "second key"])
+        .build()
+        .expect("a layer")
+});
+
+mode!(
+    sentinel,
+    RedisSentinelChannelLayer,
+    |prefix, stats_prefix| {
+        static SENTINELS: OnceLock<Sentinels> = OnceLock::new();
+        let sentinels = SENTINELS.get_or_init(|| Sentinels::start(&["one", "two"]));
+        RedisSentinelChannelLayer::builder()
+            .sentinels(sentinels.urls())
+            .prefix(prefix)
+            .stats_prefix(stats_prefix)
+            .expiry(EXPIRY)
+            .group_expiry(4 * EXPIRY)
+            .capacity(CAPACITY)
+            .build()
+            .expect("a layer")
+    }
+);
+
+mode!(cluster, RedisClusterChannelLayer, |prefix, stats_prefix| {
+    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
+    let cluster = CLUSTER.get_or_init(Cluster::start);
+    RedisClusterChannelLayer::builder()
+        .nodes(cluster.urls())
+        .prefix(prefix)
+        .stats_prefix(stats_prefix)
+        .expiry(EXPIRY)
+        .group_expiry(4 * EXPIRY)
+        .capacity(CAPACITY)
         .build()
         .expect("a layer")
 });

@@ -111,6 +111,14 @@ impl Address {
         servers.collect()
     }
 
+    /// The same host on another port.
+    pub(crate) fn on_port(&self, port: u16) -> Self {
+        match &self.place {
+            Place::Tcp { host, .. } => self.at(host.clone(), port),
+            Place::Unix(_) => self.clone(),
+        }
+    }
+
     /// The same way to introduce oneself at another place.
     pub(crate) fn at(&self, host: impl Into<String>, port: u16) -> Self {
         Self {

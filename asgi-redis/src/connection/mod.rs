@@ -11,5 +11,5 @@ mod stream;
 pub(crate) use address::{Address, PORT, Place, SENTINEL_PORT};
 pub(crate) use options::ConnectionOptions;
 pub(crate) use pipe::Pipe;
-pub(crate) use resp::{Command, Reply, encode_words};
+pub(crate) use resp::{Command, Reply, encode_words, read as read_reply};
 pub(crate) use server::{Resolver, Server, connect, jittered_pause};

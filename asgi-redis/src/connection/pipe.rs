@@ -82,10 +82,6 @@ impl Pipe {
         }
     }
 
-    pub(crate) fn server(&self) -> &Arc<str> {
-        &self.server
-    }
-
     pub(crate) fn is_same(&self, other: &Self) -> bool {
         self.requests.same_channel(&other.requests)
     }

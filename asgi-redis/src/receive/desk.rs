@@ -40,6 +40,12 @@ const MAX_ASKED: usize = 32;
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 const ANNOUNCED_FOR: Duration = Duration::from_secs(30);
 
+/// How often it is looked whether the server was emptied.
+const CHECK_DATA_EVERY: Duration = Duration::from_secs(10);
+
+/// How long the mark stays that tells so, at least, in milliseconds.
+const MARK_LIFE: i128 = 3_600_000;
+
 /// Works at a server until the layer is dropped.
 pub(super) async fn work(hub: Arc<Hub>, shard: usize) {
     let mut desk = Desk {
@@ -50,6 +56,7 @@ pub(super) async fn work(hub: Arc<Hub>, shard: usize) {
         quiet: true,
         taken: 0,
         announced: HashMap::new(),
+        check_data_at: Instant::now(),
     };
     let mut failures = 0;
     let mut failing_since = None;
@@ -95,6 +102,8 @@ struct Desk {
     /// How many messages were taken so far.
     taken: u64,
     announced: HashMap<ChannelName, Instant>,
+    /// When to look next whether the server was emptied.
+    check_data_at: Instant,
 }
 
 impl Drop for Desk {
@@ -141,8 +150,40 @@ impl Desk {
             return Ok(pipe.clone());
         }
         let pipe = self.shard().server.open().await?;
+        self.check_data_at = Instant::now();
         self.reader = Some(pipe.clone());
         Ok(pipe)
+    }
+
+    /// Looks now and then whether the mark that was found on the server is still there.
+    async fn check_data(&mut self, pipe: &Pipe) -> Result<()> {
+        if Instant::now() < self.check_data_at {
+            return Ok(());
+        }
+        self.check_data_at = Instant::now() + CHECK_DATA_EVERY;
+        let before = self.hub.lock().desks[self.number].data.clone();
+        let life = self.hub.shards.group_expiry_ms().max(MARK_LIFE);
+        let command = script::DATA
+            .command([self.shard().keys.data()], 64)
+            .arg(random_name())
+            .int(life);
+        let mark = script::DATA.run_on(pipe, command).await?;
+        let mark = mark.into_bytes().ok_or_else(|| self.misunderstood())?;
+        let mut state = self.hub.lock();
+        let known = &mut state.desks[self.number].data;
+        // Unless a flush came in between.
+        let lost = before.is_some() && *known == before && before.as_ref() != Some(&mark);
+        *known = Some(mark);
+        drop(state);
+        if lost {
+            self.hub.shards.counters.data_lost();
+            self.announced.clear();
+            tracing::warn!(
+                server = %self.shard().server.name(),
+                "the server was emptied: messages and groups that were there are gone",
+            );
+        }
+        Ok(())
     }
 
     /// Puts messages back that somebody gave back.
@@ -233,6 +274,7 @@ impl Desk {
     /// Waits until a message comes, or there is something else to do.
     async fn wait(&mut self, demand: Vec<Demand>) -> Result<()> {
         let pipe = self.reader().await?;
+        self.check_data(&pipe).await?;
         let mut queues: Vec<&ChannelName> = demand
             .iter()
             .flat_map(|demand| demand.queues.iter())

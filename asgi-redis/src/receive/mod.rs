@@ -85,7 +85,7 @@ impl Hub {
 
     /// Forgets what was taken off the servers already.
     pub(crate) fn forget(&self) {
-        self.lock().clear_here();
+        self.lock().forget();
     }
 
     /// Ends the tasks, which put back what they hold.

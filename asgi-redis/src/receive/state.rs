@@ -4,6 +4,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
 use asgiref::{ChannelKind, ChannelName};
+use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Instant;
 
@@ -40,6 +41,8 @@ pub(super) struct DeskState {
     pub(super) down: bool,
     /// Whether a task works here.
     pub(super) running: bool,
+    /// The mark that was found on the server.
+    pub(super) data: Option<Bytes>,
 }
 
 /// A caller that does not wait.
@@ -325,9 +328,10 @@ impl State {
         }
     }
 
-    /// Forgets what is kept here.
-    pub(super) fn clear_here(&mut self) {
+    /// Forgets what is kept here, and what is known of the servers' data.
+    pub(super) fn forget(&mut self) {
         self.here.clear();
+        self.desks.iter_mut().for_each(|desk| desk.data = None);
     }
 
     /// Fails the callers at a server that cannot be reached, unless another server may serve
