@@ -187,11 +187,9 @@ impl Desk {
     }
 
     /// Puts messages back that somebody gave back.
-    async fn put_back(&mut self) -> Result<()> {
+    async fn put_back(&self) -> Result<()> {
         let mut returns = std::mem::take(&mut self.hub.lock().desks[self.number].returns);
-        if returns.is_empty() {
-            return Ok(());
-        }
+        // The newest first: each goes before those that are there already.
         returns.sort_by(|a, b| (a.queue.as_str(), b.number).cmp(&(b.queue.as_str(), a.number)));
         let now = Instant::now();
         for same_queue in returns.chunk_by(|a, b| a.queue == b.queue) {
@@ -208,7 +206,20 @@ impl Desk {
                     command.push(&parcel.body);
                 }
             }
-            script::BACK.run(&self.shard().server, command).await?;
+            match script::BACK.run(&self.shard().server, command).await {
+                Ok(_) => {}
+                // They may be there: a second time they would be delivered twice.
+                Err(error @ (Error::Lost { .. } | Error::Timeout { .. })) => {
+                    self.hub.shards.counters.interrupted_receive();
+                    return Err(error);
+                }
+                Err(error) => {
+                    let mut state = self.hub.lock();
+                    let again = same_queue.iter().cloned();
+                    state.desks[self.number].returns.extend(again);
+                    return Err(error);
+                }
+            }
         }
         Ok(())
     }
@@ -299,9 +310,12 @@ impl Desk {
                     reply = &mut blocked => break reply,
                     () = self.hub.changed[self.number].notified() => {
                         if self.must_stop_waiting() {
-                            // Whatever comes of it, the read is waited for: it may have taken a
+                            // What is put back must not be taken by this very read. The commands
+                            // go out together, in this order.
+                            let (woken, put_back) = tokio::join!(self.wake(), self.put_back());
+                            // Whatever came of it, the read is waited for: it may have taken a
                             // reference already.
-                            if let Err(error) = self.wake().await {
+                            if let Err(error) = woken.and(put_back) {
                                 tracing::debug!(
                                     error = &error as &dyn std::error::Error,
                                     "cannot end a blocking read; it ends by itself",
