@@ -5,9 +5,8 @@ use std::sync::Arc;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use asgiref::Message;
 use asgiref::protocol::{http, websocket};
-use rand::Rng as _;
+use asgiref::{Backoff, Message};
 use tokio::runtime::Handle;
 use tokio::time::{Instant, sleep};
 use tracing::{debug, warn};
@@ -15,8 +14,7 @@ use tracing::{debug, warn};
 use crate::shared::Shared;
 
 /// How long to wait before a full `websocket.disconnect` is tried again: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(20);
-const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
 
 /// How long to try.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -59,7 +57,8 @@ pub(crate) fn send_websocket_disconnect(shared: &Arc<Shared>, disconnect: websoc
 
 async fn insist(shared: &Shared, message: Message) -> Result<(), asgiref::Error> {
     let mut give_up = None;
-    let mut pause = FIRST_PAUSE;
+    // Many connections may have ended together; they are not to come back together.
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     loop {
         let sent = shared
             .layer
@@ -72,10 +71,7 @@ async fn insist(shared: &Shared, message: Message) -> Result<(), asgiref::Error>
         if now >= *give_up.get_or_insert(now + PATIENCE) {
             return Err(error);
         }
-        // Many connections may have ended together; they are not to come back together.
-        let jitter = rand::rng().random_range(0.5..1.5);
-        sleep(pause.mul_f64(jitter)).await;
-        pause = (pause * 2).min(LONGEST_PAUSE);
+        sleep(backoff.next_pause()).await;
     }
 }
 

@@ -1,7 +1,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::{ChannelName, Message};
+use asgiref::{Backoff, ChannelName, Message};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
@@ -18,34 +18,30 @@ const BATCH: u32 = 128;
 const LOCAL_BATCH: u32 = 2048;
 
 /// How long to wait after the layer failed: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(50);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
 /// Receives all replies and hands them to their connections, for ever.
 pub(crate) async fn read_replies(shared: Arc<Shared>) {
     let channels = [shared.replies.channel().clone()];
-    let mut pause = FIRST_PAUSE;
-    let mut failing = false;
+    let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     let mut in_a_row = 0;
     let is_local = shared.layer.is_process_local();
     loop {
         let (channel, message) = match shared.layer.receive(&channels).await {
             Ok(received) => received,
             Err(failure) => {
-                failing = true;
                 shared.counters.layer_failed();
+                let pause = backoff.next_pause();
                 error!(
                     error = &failure as &dyn std::error::Error,
                     "cannot receive replies; next attempt in {pause:?}"
                 );
                 sleep(pause).await;
-                pause = (pause * 2).min(LONGEST_PAUSE);
                 continue;
             }
         };
-        if failing {
-            failing = false;
-            pause = FIRST_PAUSE;
+        if backoff.is_counting() {
+            backoff.reset();
             info!("replies are received again");
         }
         deliver(&shared, &channel, message);

@@ -1,9 +1,11 @@
 //! The way of a frame to the application, which `websocket.receive` may have no room for.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use asgiref::Message;
 use asgiref::protocol::websocket;
+use rand::Rng as _;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
@@ -12,16 +14,16 @@ use crate::shared::Shared;
 use super::codes::{INTERNAL_ERROR, TOO_BIG, TRY_AGAIN_LATER};
 use super::presence::Presence;
 
-/// How long to wait before a full `websocket.receive` is tried again: first, and at most.
-const FIRST_PAUSE: Duration = Duration::from_millis(1);
-const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+/// How long to wait before a full `websocket.receive` is tried again, in milliseconds: at random
+/// between these, however long a frame has waited already. With pauses that grow, those who came
+/// last would take all the room there is from those who have waited longest.
+const PAUSE: Range<u64> = 15..35;
 
 /// A frame that waits for room.
 pub(super) struct Held {
     message: Message,
     give_up: Instant,
     next_try: Instant,
-    pause: Duration,
 }
 
 /// What became of a frame.
@@ -77,16 +79,16 @@ async fn send(
     let channel = presence.reply_channel();
     if failure.is_channel_full() {
         let now = Instant::now();
-        let (give_up, pause) = match held {
-            None => (now + shared.options.websocket_retry_timeout, FIRST_PAUSE),
-            Some(held) => (held.give_up, (held.pause * 2).min(LONGEST_PAUSE)),
-        };
+        let give_up = held.map_or_else(
+            || now + shared.options.websocket_retry_timeout,
+            |held| held.give_up,
+        );
+        let pause = Duration::from_millis(rand::rng().random_range(PAUSE));
         if now < give_up {
             return Forwarded::Held(Box::new(Held {
                 message,
                 give_up,
                 next_try: (now + pause).min(give_up),
-                pause,
             }));
         }
         warn!(%channel, "websocket.receive is full; closing the WebSocket");
