@@ -3,11 +3,11 @@
 //! | scheme | layer |
 //! |---|---|
 //! | `memory:` | [`asgiref::InMemoryChannelLayer`], within one process |
+//! | `ipc:` | crate `asgi-ipc`, between the processes of a machine; Cargo feature `ipc`, on by default |
 //! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:` | crate `asgi-redis` |
 //! | `amqp:`, `amqps:` | crate `asgi-rabbitmq` |
-//! | `ipc:` | crate `asgi-ipc` |
 //!
-//! Of these, this version contains the first.
+//! Of these, this version contains the first two.
 
 use std::sync::Arc;
 
@@ -23,6 +23,7 @@ const OTHERS: &[(&[&str], &str)] = &[
         "asgi-redis",
     ),
     (&["amqp", "amqps"], "asgi-rabbitmq"),
+    #[cfg(not(feature = "ipc"))]
     (&["ipc"], "asgi-ipc"),
 ];
 
@@ -61,11 +62,15 @@ pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> 
         let layer = InMemoryChannelLayer::from_settings(settings);
         return Ok(Arc::new(layer.map_err(|source| fail(source.into()))?));
     }
+    #[cfg(feature = "ipc")]
+    if asgi_ipc::SCHEMES.contains(&scheme) {
+        let layer = asgi_ipc::IpcChannelLayer::from_settings(settings);
+        return Ok(Arc::new(layer.map_err(|source| fail(source.into()))?));
+    }
     let other = OTHERS.iter().find(|(schemes, _)| schemes.contains(&scheme));
     Err(fail(match other {
         Some((_, name)) => {
-            format!("`{scheme}:` is for the crate {name}, which holds no layer in this version")
-                .into()
+            format!("`{scheme}:` is for the crate {name}, which this build does not contain").into()
         }
         None => format!(
             "`{scheme}:` is not known; there are memory:, redis:, rediss:, redis+unix:, \
@@ -93,6 +98,17 @@ mod tests {
         let layer = from_url("memory:?capacity=3&expiry=10s").unwrap();
         assert!(layer.is_process_local());
         assert!(explanation("memory:?nosuch=1").contains("nosuch"));
+    }
+
+    #[cfg(feature = "ipc")]
+    #[test]
+    fn a_layer_in_shared_memory_reaches_other_processes() {
+        let directory = tempfile::TempDir::new().unwrap();
+        let url = format!("ipc:site?directory={}", directory.path().display());
+        let layer = from_url(&url).unwrap();
+        assert!(!layer.is_process_local());
+        let other_size = from_url(&format!("{url}&message_memory=1MiB"));
+        assert!(other_size.is_err());
     }
 
     #[test]
