@@ -11,6 +11,7 @@
 
 pub mod certificate;
 pub mod cluster;
+pub mod pair;
 pub mod port;
 pub mod process;
 pub mod proxy;

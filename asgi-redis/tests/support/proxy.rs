@@ -39,8 +39,29 @@ struct Control {
     requests: Fate,
     replies: Fate,
     accepts: bool,
-    /// Connections made in an earlier generation are closed.
+    /// Counts how often what was open was told apart from what comes.
     generation: u64,
+    /// Connections made before this generation are closed.
+    cut_before: u64,
+    /// On connections made before this generation nothing arrives any more.
+    frozen_before: u64,
+}
+
+impl Control {
+    /// What happens now to what is written into a connection of `generation`.
+    fn fate(&self, way: Way, generation: u64) -> Fate {
+        match way {
+            _ if generation < self.frozen_before => Fate::Hold,
+            Way::Requests => self.requests,
+            Way::Replies => self.replies,
+        }
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Way {
+    Requests,
+    Replies,
 }
 
 impl FaultProxy {
@@ -51,6 +72,8 @@ impl FaultProxy {
             replies: Fate::Pass,
             accepts: true,
             generation: 0,
+            cut_before: 0,
+            frozen_before: 0,
         });
         let listener = StdTcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
         listener.set_nonblocking(true).expect("a socket");
@@ -108,6 +131,15 @@ impl FaultProxy {
         });
     }
 
+    /// On the connections that are open nothing arrives ever again, and nothing closes; new ones
+    /// work: as if a firewall between had forgotten them.
+    pub fn freeze(&self) {
+        self.change(|control| {
+            control.generation += 1;
+            control.frozen_before = control.generation;
+        });
+    }
+
     /// Requests arrive at the server, its replies nowhere.
     pub fn hold_replies(&self) {
         self.change(|control| control.replies = Fate::Hold);
@@ -123,7 +155,10 @@ impl FaultProxy {
 
     /// Closes all connections, with what was held back on them.
     pub fn cut(&self) {
-        self.change(|control| control.generation += 1);
+        self.change(|control| {
+            control.generation += 1;
+            control.cut_before = control.generation;
+        });
         block_until("connections to be cut", || self.connections() == 0);
     }
 
@@ -132,6 +167,7 @@ impl FaultProxy {
         self.change(|control| {
             control.accepts = false;
             control.generation += 1;
+            control.cut_before = control.generation;
         });
     }
 
@@ -176,42 +212,60 @@ impl Line {
         }
         let (client_read, client_write) = client.into_split();
         let (server_read, server_write) = server.into_split();
-        let mut watcher = self.watcher.clone();
-        tokio::select! {
-            () = carry(client_read, server_write, self.watcher.clone(), |now| now.requests) => {}
-            () = carry(server_read, client_write, self.watcher.clone(), |now| now.replies) => {}
-            _ = watcher.wait_for(|now| now.generation != generation) => {}
-        }
-    }
-}
-
-/// Carries bytes one way until there is an end.
-async fn carry(
-    mut from: OwnedReadHalf,
-    mut to: OwnedWriteHalf,
-    mut watcher: watch::Receiver<Control>,
-    fate: impl Fn(&Control) -> Fate,
-) {
-    let mut buffer = vec![0; 64 * 1024];
-    loop {
-        let Ok(length @ 1..) = from.read(&mut buffer).await else {
-            return wait_while_held(&mut watcher, fate).await;
+        let requests = Direction {
+            way: Way::Requests,
+            generation,
+            watcher: self.watcher.clone(),
         };
-        let now = fate(&watcher.borrow());
-        if let Fate::Delay(delay) = now {
-            tokio::time::sleep(delay).await;
-        }
-        wait_while_held(&mut watcher, &fate).await;
-        if to.write_all(&buffer[..length]).await.is_err() {
-            return;
+        let replies = Direction {
+            way: Way::Replies,
+            ..requests.clone()
+        };
+        let mut watcher = self.watcher;
+        tokio::select! {
+            () = requests.carry(client_read, server_write) => {}
+            () = replies.carry(server_read, client_write) => {}
+            _ = watcher.wait_for(|now| generation < now.cut_before) => {}
         }
     }
 }
 
-/// The news that one side has closed the connection is held back like everything else.
-async fn wait_while_held(watcher: &mut watch::Receiver<Control>, fate: impl Fn(&Control) -> Fate) {
-    // An error means that the proxy is ending.
-    let _ = watcher.wait_for(|now| fate(now) != Fate::Hold).await;
+/// One direction of a connection.
+#[derive(Clone, Debug)]
+struct Direction {
+    way: Way,
+    generation: u64,
+    watcher: watch::Receiver<Control>,
+}
+
+impl Direction {
+    /// Carries bytes until there is an end.
+    async fn carry(mut self, mut from: OwnedReadHalf, mut to: OwnedWriteHalf) {
+        let mut buffer = vec![0; 64 * 1024];
+        loop {
+            let Ok(length @ 1..) = from.read(&mut buffer).await else {
+                // The news that one side has ended it is held back like everything else.
+                return self.wait_while_held().await;
+            };
+            let now = self.watcher.borrow().fate(self.way, self.generation);
+            if let Fate::Delay(delay) = now {
+                tokio::time::sleep(delay).await;
+            }
+            self.wait_while_held().await;
+            if to.write_all(&buffer[..length]).await.is_err() {
+                return;
+            }
+        }
+    }
+
+    async fn wait_while_held(&mut self) {
+        let Self {
+            way, generation, ..
+        } = *self;
+        let passes = |now: &Control| now.fate(way, generation) != Fate::Hold;
+        // An error means that the proxy is ending.
+        let _ = self.watcher.wait_for(passes).await;
+    }
 }
 
 /// Counts a connection for as long as it is open.

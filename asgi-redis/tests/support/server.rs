@@ -209,6 +209,22 @@ impl RedisServer {
         }
     }
 
+    /// As [`start_again`](Self::start_again), but returns at once.
+    pub fn start_again_without_waiting(&mut self) {
+        assert!(self.process.is_none(), "it is running");
+        self.process = Some(self.spawn());
+    }
+
+    /// Waits until the server answers.
+    pub fn wait(&self) {
+        block_until("redis-server to answer", || self.answers());
+    }
+
+    /// Adds a line to the configuration, for the next start.
+    pub fn set(&mut self, name: &str, value: &str) {
+        self.options = std::mem::take(&mut self.options).set(name, value);
+    }
+
     /// [`kill`](Self::kill) and [`start_again`](Self::start_again).
     pub fn restart(&mut self) {
         self.kill();
@@ -236,7 +252,7 @@ impl RedisServer {
 
     /// Whether the server started, rather than ended at once because its port was taken.
     fn launch(&mut self) -> bool {
-        let mut process = Process::start(format!("redis on {}", self.port), &self.invocation());
+        let mut process = self.spawn();
         let mut answers = false;
         block_until("redis-server to answer", || {
             answers = self.answers();
@@ -244,6 +260,10 @@ impl RedisServer {
         });
         self.process = Some(process);
         answers
+    }
+
+    fn spawn(&self) -> Process {
+        Process::start(format!("redis on {}", self.port), &self.invocation())
     }
 
     fn answers(&self) -> bool {

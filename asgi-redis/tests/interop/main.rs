@@ -1,0 +1,12 @@
+//! Together with the Python original on the same servers, in both directions.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod capacity;
+mod encryption;
+mod groups;
+mod maintenance;
+mod names;
+mod sharding;
+mod values;
