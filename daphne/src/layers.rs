@@ -4,10 +4,10 @@
 //! |---|---|
 //! | `memory:` | [`asgiref::InMemoryChannelLayer`], within one process |
 //! | `ipc:` | crate `asgi-ipc`, between the processes of a machine; Cargo feature `ipc`, on by default |
-//! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:` | crate `asgi-redis` |
+//! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:`, `redis+cluster:` | crate `asgi-redis`, between machines; Cargo feature `redis`, on by default |
 //! | `amqp:`, `amqps:` | crate `asgi-rabbitmq` |
 //!
-//! Of these, this version contains the first two.
+//! Of these, this version contains the first three.
 
 use std::sync::Arc;
 
@@ -16,15 +16,22 @@ use asgiref::{ChannelLayer, InMemoryChannelLayer};
 
 use crate::error::{Error, Result};
 
-/// The schemes of layers that come with a crate of their own.
+/// The schemes of layers this build does not have, and where those are.
 const OTHERS: &[(&[&str], &str)] = &[
+    #[cfg(not(feature = "redis"))]
     (
-        &["redis", "rediss", "redis+unix", "redis+sentinel"],
-        "asgi-redis",
+        &[
+            "redis",
+            "rediss",
+            "redis+unix",
+            "redis+sentinel",
+            "redis+cluster",
+        ],
+        "the feature `redis`",
     ),
-    (&["amqp", "amqps"], "asgi-rabbitmq"),
+    (&["amqp", "amqps"], "the crate asgi-rabbitmq"),
     #[cfg(not(feature = "ipc"))]
-    (&["ipc"], "asgi-ipc"),
+    (&["ipc"], "the feature `ipc`"),
 ];
 
 /// Makes the channel layer that `url` describes.
@@ -67,14 +74,18 @@ pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> 
         let layer = asgi_ipc::IpcChannelLayer::from_settings(settings);
         return Ok(Arc::new(layer.map_err(|source| fail(source.into()))?));
     }
+    #[cfg(feature = "redis")]
+    if asgi_redis::SCHEMES.contains(&scheme) {
+        return asgi_redis::from_settings(settings).map_err(|source| fail(source.into()));
+    }
     let other = OTHERS.iter().find(|(schemes, _)| schemes.contains(&scheme));
     Err(fail(match other {
-        Some((_, name)) => {
-            format!("`{scheme}:` is for the crate {name}, which this build does not contain").into()
+        Some((_, place)) => {
+            format!("`{scheme}:` is for {place}, which is not in this build").into()
         }
         None => format!(
             "`{scheme}:` is not known; there are memory:, redis:, rediss:, redis+unix:, \
-             redis+sentinel:, amqp:, amqps: and ipc: (what is wanted is a URL, not the name of an \
+             redis+sentinel:, redis+cluster:, amqp:, amqps: and ipc: (what is wanted is a URL, not the name of an \
              object in a Python module)"
         )
         .into(),
@@ -111,12 +122,21 @@ mod tests {
         assert!(other_size.is_err());
     }
 
+    #[cfg(feature = "redis")]
+    #[test]
+    fn a_layer_over_redis_connects_when_it_is_used() {
+        let layer = from_url("redis://:secret@localhost:1/0?capacity=3").unwrap();
+        assert_eq!(layer.to_string(), "RedisChannelLayer(localhost:1)");
+        let text = explanation("redis://:secret@localhost/0?nosuch=1");
+        assert!(text.contains("nosuch"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
     #[test]
     fn what_is_not_there_is_said_plainly_and_without_passwords() {
-        let text = explanation("redis://:secret@localhost:6379/0");
-        assert!(text.contains("asgi-redis"), "{text}");
+        let text = explanation("amqp://:secret@localhost:5672/0");
+        assert!(text.contains("asgi-rabbitmq"), "{text}");
         assert!(!text.contains("secret"), "{text}");
-        assert!(explanation("amqp://localhost").contains("asgi-rabbitmq"));
         assert!(explanation("carrier-pigeon:").contains("not known"));
         assert!(explanation("project.asgi").contains("URL"));
     }

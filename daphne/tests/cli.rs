@@ -194,8 +194,8 @@ async fn without_a_layer_it_ends_with_4_and_says_what_to_give() {
         (&["-p", "0", "just-a-word"], "memory:"),
         (&["-p", "0", "memory:?nosuch=1"], "nosuch"),
         (
-            &["-p", "0", "redis://user:hunter2@localhost/0"],
-            "asgi-redis",
+            &["-p", "0", "redis://user:hunter2@localhost/one"],
+            "number of a database",
         ),
     ] {
         let output = ended(arguments).await;
