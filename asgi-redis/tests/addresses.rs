@@ -3,8 +3,9 @@
 mod support;
 
 use std::error::Error as _;
+use std::time::Duration;
 
-use asgi_redis::RedisChannelLayer;
+use asgi_redis::{RedisChannelLayer, RedisChannelLayerBuilder};
 use asgiref::{ChannelLayer as _, Error, message};
 use support::pair::{channel, look, take};
 use support::resp::Reply;
@@ -12,8 +13,14 @@ use support::server::{RedisOptions, RedisServer};
 use support::within;
 
 fn at(url: &str) -> RedisChannelLayer {
-    let layer = RedisChannelLayer::builder().host(url).build();
+    let layer = builder(url).build();
     layer.unwrap_or_else(|error| panic!("{url}: {error}"))
+}
+
+/// A layer that soon gives up.
+fn builder(url: &str) -> RedisChannelLayerBuilder {
+    let builder = RedisChannelLayer::builder().host(url);
+    builder.connect_timeout(Duration::from_millis(700))
 }
 
 /// A message goes to `server` and comes back.
@@ -124,8 +131,8 @@ async fn users_with_the_rights_they_need() {
 #[tokio::test]
 async fn tls_with_an_authority_of_ones_own() {
     let server = RedisOptions::new().tls().start();
-    let builder = RedisChannelLayer::builder().host(server.tls_url());
-    let layer = builder.tls_ca(&server.certificate().authority).build();
+    let tls = builder(&server.tls_url());
+    let layer = tls.tls_ca(&server.certificate().authority).build();
     expect_working(&layer.expect("the certificate can be read"), &server).await;
 }
 
@@ -135,8 +142,8 @@ async fn tls_with_an_authority_nobody_trusts() {
     let text = refusal(&at(&server.tls_url())).await;
     assert!(text.to_lowercase().contains("certificate"), "{text}");
     let other = RedisOptions::new().tls().start();
-    let builder = RedisChannelLayer::builder().host(server.tls_url());
-    let layer = builder.tls_ca(&other.certificate().authority).build();
+    let tls = builder(&server.tls_url());
+    let layer = tls.tls_ca(&other.certificate().authority).build();
     let text = refusal(&layer.expect("the certificate can be read")).await;
     assert!(text.to_lowercase().contains("certificate"), "{text}");
     assert_eq!(server.command(&["EXISTS", "asgi:somewhere"]), Reply::Int(0));
@@ -158,8 +165,7 @@ async fn tls_to_a_port_without_it_is_refused() {
 
 #[tokio::test]
 async fn texts_about_a_layer_hold_no_secrets() {
-    let layer = RedisChannelLayer::builder()
-        .host("redis://someone:a-secret@127.0.0.1:1/0")
+    let layer = builder("redis://someone:a-secret@127.0.0.1:1/0")
         .symmetric_encryption_keys(["another-secret"])
         .build()
         .expect("the settings are valid");

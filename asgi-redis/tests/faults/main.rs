@@ -4,6 +4,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod clusters;
 mod connections;
 mod sentinels;
 mod servers;

@@ -1,7 +1,10 @@
 //! Redis Cluster.
 
+use std::process::Command;
+
 use super::block_until;
 use super::port::free_port;
+use super::process::{program, succeed};
 use super::server::{RedisOptions, RedisServer};
 
 /// How many slots a cluster has, fixed by Redis.
@@ -28,7 +31,7 @@ impl Cluster {
         };
         cluster.assign_slots();
         cluster.introduce();
-        block_until("the nodes to be a cluster", || cluster.is_complete());
+        cluster.expect_complete();
         cluster
     }
 
@@ -42,6 +45,24 @@ impl Cluster {
 
     pub fn urls(&self) -> Vec<String> {
         self.nodes.iter().map(RedisServer::url).collect()
+    }
+
+    /// Moves all slots of one node to another, with what is in them.
+    pub fn move_slots(&self, from: usize, to: usize) {
+        let id = |node: usize| self.nodes[node].command(&["CLUSTER", "MYID"]);
+        let mut command = Command::new(program("redis-cli", "redis-tools"));
+        command.args(["--cluster", "reshard"]);
+        command.arg(format!("127.0.0.1:{}", self.nodes[from].port()));
+        command.args(["--cluster-from", id(from).text()]);
+        command.args(["--cluster-to", id(to).text()]);
+        command.args(["--cluster-slots", &SLOTS.to_string(), "--cluster-yes"]);
+        succeed(&mut command);
+        self.expect_complete();
+    }
+
+    /// Waits until all nodes agree that all slots are served.
+    pub fn expect_complete(&self) {
+        block_until("the nodes to be a cluster", || self.is_complete());
     }
 
     fn assign_slots(&self) {
@@ -62,7 +83,7 @@ impl Cluster {
         }
     }
 
-    fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         self.nodes.iter().all(|node| {
             let info = node.command(&["CLUSTER", "INFO"]);
             let knows = |line: &str| info.text().lines().any(|known| known == line);
