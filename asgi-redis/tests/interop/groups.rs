@@ -6,7 +6,8 @@ use asgi_redis::RedisChannelLayer;
 use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Groups, message};
 
 use crate::support::pair::{Settings, channel, group, look, take};
-use crate::support::until;
+use crate::support::server::RedisServer;
+use crate::support::{until, within};
 
 fn groups(layer: &RedisChannelLayer) -> &dyn Groups {
     layer.require_groups().expect("the layer has groups")
@@ -204,4 +205,50 @@ async fn memberships_expire_for_both_whoever_added_them() {
     ours.send(&channel("theirs"), message! {})
         .await
         .expect("the channel works on");
+}
+
+/// The specification recommends that; the original does not do it, and is not disturbed by it.
+#[tokio::test]
+async fn a_membership_that_an_unread_message_ended_begins_again_when_python_adds_it() {
+    let settings = Settings::shared().expiry(1);
+    let (ours, theirs) = (settings.ours(), settings.theirs());
+    theirs.group_add("chat", "process!gone").expect("added");
+    theirs.group_add("chat", "process!other").expect("added");
+    ours.send(&channel("process!gone"), message! {})
+        .await
+        .expect("there is room");
+    let gone = async || {
+        // Whoever looks at the channel after the expiry finds what has expired there.
+        assert_eq!(look(&ours, "process!").await.map(|(name, _)| name), None);
+        members(&ours, "chat").await == ["process!other"]
+    };
+    let server = RedisServer::shared();
+    let body = server.command(&["LINDEX", &settings.key("process!"), "0"]);
+    until("the message to expire", || {
+        server.command(&["EXISTS", body.text()]).int() == 0
+    })
+    .await;
+    within("the membership to end", async {
+        while !gone().await {
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+    theirs.group_add("chat", "process!gone").expect("added");
+    assert_eq!(
+        members(&ours, "chat").await,
+        ["process!gone", "process!other"]
+    );
+    let sent = groups(&ours)
+        .send_group(&group("chat"), message! { "text" => "back" })
+        .await;
+    sent.expect("sent");
+    let mut reached = BTreeSet::new();
+    for _ in 0..2 {
+        reached.insert(take(&ours, "process!").await.0);
+    }
+    assert_eq!(
+        reached,
+        BTreeSet::from(["process!gone", "process!other"].map(str::to_owned))
+    );
 }

@@ -8,5 +8,6 @@ mod encryption;
 mod groups;
 mod maintenance;
 mod names;
+mod sentinels;
 mod sharding;
 mod values;

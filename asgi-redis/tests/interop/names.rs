@@ -156,3 +156,69 @@ async fn nothing_is_left_of_what_was_received() {
         Reply::Int(0)
     );
 }
+
+/// Python takes a message's name from the list and then fetches it; so may we, at the same time.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn readers_of_both_kinds_share_the_messages() {
+    const MESSAGES: i64 = 1_000;
+    let settings = Settings::shared().capacity(10_000);
+    let (sender, ours) = (settings.ours(), settings.ours());
+    let in_python = settings.clone();
+    let python_reads = tokio::task::spawn_blocking(move || {
+        let python = Python::start();
+        let theirs = in_python.theirs_in(&python);
+        let mut numbers = Vec::new();
+        loop {
+            let received = theirs
+                .receive(&["shared", "end.of.python"])
+                .expect("no exception");
+            match received {
+                Some((name, _)) if name == "end.of.python" => return numbers,
+                Some((_, message)) => numbers.push(message.int("number").expect("a number")),
+                None => {}
+            }
+        }
+    });
+    let names = [channel("shared"), channel("end.of.ours")];
+    let we_read = tokio::spawn(async move {
+        let mut numbers = Vec::new();
+        loop {
+            let (name, message) = ours.receive(&names).await.expect("the layer works");
+            if name == "end.of.ours" {
+                return numbers;
+            }
+            numbers.push(message.int("number").expect("a number"));
+            // So that Python gets its share.
+            tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+        }
+    });
+    for number in 0..MESSAGES {
+        let message = message! { "number" => number };
+        sender
+            .send(&channel("shared"), message)
+            .await
+            .expect("there is room");
+    }
+    let list = settings.key("shared");
+    let server = RedisServer::shared();
+    until("all to be taken", || {
+        server.command(&["LLEN", &list]).int() == 0
+    })
+    .await;
+    for end in ["end.of.python", "end.of.ours"] {
+        sender
+            .send(&channel(end), message! {})
+            .await
+            .expect("there is room");
+    }
+    let python_s = within("Python to end", python_reads)
+        .await
+        .expect("no panic");
+    let ours = within("our reader to end", we_read)
+        .await
+        .expect("no panic");
+    assert!(!python_s.is_empty() && !ours.is_empty());
+    let mut all = [python_s, ours].concat();
+    all.sort_unstable();
+    assert_eq!(all, (0..MESSAGES).collect::<Vec<_>>());
+}
