@@ -47,7 +47,7 @@ pub(crate) mod header {
     pub(crate) const RECLAIMED: usize = 216;
     /// The five pools, 16 bytes each: first free record, highest record ever used, records in use.
     pub(crate) const POOLS: usize = 256;
-    /// Counters over all channels.
+    /// Counters of the channels that are forgotten.
     pub(crate) const SENT: usize = 384;
     pub(crate) const FULL: usize = 408;
 }
@@ -68,7 +68,7 @@ pub(crate) mod client {
     pub(crate) const PID: usize = 4;
     /// Milliseconds since 1970.
     pub(crate) const STARTED: usize = 8;
-    /// Whether it was woken and has not looked yet.
+    /// When it was woken, in milliseconds, if it has not looked yet; else 0.
     pub(crate) const SIGNALLED: usize = 16;
     /// How many channels it is to look at; more than fit means all.
     pub(crate) const NEWS: usize = 20;

@@ -14,8 +14,9 @@ use crate::layout::MAX_CLIENTS;
 
 /// Set in the word while somebody sleeps.
 const SLEEPERS: u32 = 1 << 31;
-/// How often is looked before sleeping: a holder is done within microseconds.
-const SPINS: u32 = 60;
+/// How often is looked before sleeping: a holder is done within a microsecond, and being woken
+/// takes many.
+const SPINS: u32 = 300;
 /// How long the holder is trusted to be alive.
 const TRUST: Duration = Duration::from_millis(10);
 /// How long a live holder may take. Only one that was stopped takes so long.
@@ -67,9 +68,12 @@ pub(crate) fn acquire(
     is_alive: impl Fn(Owner) -> bool,
 ) -> Result<Taken, Stuck> {
     for _ in 0..SPINS {
-        let free = word.compare_exchange_weak(0, me.0, Ordering::Acquire, Ordering::Relaxed);
-        if free.is_ok() {
-            return Ok(Taken::Free);
+        // Looking disturbs the holder less than trying does.
+        if word.load(Ordering::Relaxed) == 0 {
+            let free = word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed);
+            if free.is_ok() {
+                return Ok(Taken::Free);
+            }
         }
         std::hint::spin_loop();
     }

@@ -80,41 +80,51 @@ impl Segment {
 
     /// Copies `bytes` to `at`, a multiple of eight. What remains of the last eight is zeroed.
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> Checked<()> {
-        for (number, chunk) in bytes.chunks(8).enumerate() {
-            self.long(at + 8 * number)?
-                .store(to_long(chunk), Ordering::Relaxed);
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        let longs = self.longs(at, bytes.len().div_ceil(8))?;
+        for (long, chunk) in longs.iter().zip(chunks) {
+            long.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
+        }
+        if let Some(last) = longs.get(chunks.len()) {
+            last.store(to_long(rest), Ordering::Relaxed);
         }
         Ok(())
     }
 
     /// Appends the `count` bytes at `at`, a multiple of eight, to `bytes`.
     pub(crate) fn read(&self, at: usize, count: usize, bytes: &mut Vec<u8>) -> Checked<()> {
-        let mut left = count;
-        let mut at = at;
-        while left > 0 {
-            let chunk = self.long(at)?.load(Ordering::Relaxed).to_ne_bytes();
-            let part = left.min(8);
-            bytes.extend_from_slice(&chunk[..part]);
-            left -= part;
-            at += 8;
+        let longs = self.longs(at, count.div_ceil(8))?;
+        let start = bytes.len();
+        bytes.resize(start + count, 0);
+        let (chunks, rest) = bytes[start..].as_chunks_mut::<8>();
+        let last = longs.get(chunks.len());
+        for (chunk, long) in chunks.iter_mut().zip(longs) {
+            *chunk = long.load(Ordering::Relaxed).to_ne_bytes();
+        }
+        if let Some(last) = last {
+            let count = rest.len();
+            rest.copy_from_slice(&last.load(Ordering::Relaxed).to_ne_bytes()[..count]);
         }
         Ok(())
     }
 
     /// Whether `bytes` were written at `at`.
     pub(crate) fn holds(&self, at: usize, bytes: &[u8]) -> Checked<bool> {
-        for (number, chunk) in bytes.chunks(8).enumerate() {
-            if self.long(at + 8 * number)?.load(Ordering::Relaxed) != to_long(chunk) {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+        let (chunks, rest) = bytes.as_chunks::<8>();
+        let longs = self.longs(at, bytes.len().div_ceil(8))?;
+        let same = |long: &AtomicU64, value: u64| long.load(Ordering::Relaxed) == value;
+        let whole = longs
+            .iter()
+            .zip(chunks)
+            .all(|(long, chunk)| same(long, u64::from_ne_bytes(*chunk)));
+        let last = longs.get(chunks.len());
+        Ok(whole && last.is_none_or(|last| same(last, to_long(rest))))
     }
 
     /// Zeroes `count` bytes from `at`, both multiples of eight.
     pub(crate) fn clear(&self, at: usize, count: usize) -> Checked<()> {
-        for at in (at..at + count).step_by(8) {
-            self.long(at)?.store(0, Ordering::Relaxed);
+        for long in self.longs(at, count / 8)? {
+            long.store(0, Ordering::Relaxed);
         }
         Ok(())
     }
@@ -123,6 +133,21 @@ impl Segment {
         let pointer = self.pointer::<8>(at)?;
         // SAFETY: as in `word`, for eight bytes.
         Ok(unsafe { AtomicU64::from_ptr(pointer.cast::<u64>()) })
+    }
+
+    /// `count` words of eight bytes each.
+    fn longs(&self, at: usize, count: usize) -> Checked<&[AtomicU64]> {
+        if count == 0 {
+            return Ok(&[]);
+        }
+        let end = count.checked_mul(8).and_then(|size| at.checked_add(size));
+        if end.is_none_or(|end| end > self.len) {
+            return Err(Damage("a length points out of the segment"));
+        }
+        let first = self.pointer::<8>(at)?;
+        // SAFETY: as in `word`, for `count` words that follow each other; the end of the last was
+        // just checked. A slice of atomics may be changed by others while it is shared.
+        Ok(unsafe { std::slice::from_raw_parts(first.cast::<AtomicU64>(), count) })
     }
 
     /// The address of `SIZE` bytes at the offset `at`.

@@ -254,7 +254,8 @@ impl Shared {
     pub(crate) fn look_after(&self) {
         let looked = self.run(|locked| {
             locked.bury_the_dead()?;
-            locked.wake_forgotten()
+            locked.wake_forgotten()?;
+            locked.wake_again()
         });
         if let Err(error) = looked {
             tracing::error!(%error, "cannot look after messages of processes that ended");

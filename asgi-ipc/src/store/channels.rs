@@ -105,6 +105,11 @@ impl Locked<'_> {
     /// Forgets a channel nothing leads to.
     pub(super) fn remove_channel(&self, channel: Channel) -> Checked<()> {
         self.set(channel.at + channel::STATE, 0)?;
+        // The sums over all channels must not go back.
+        for (from, to) in [(channel::SENT, header::SENT), (channel::FULL, header::FULL)] {
+            let total = self.figures(channel.at + from)?.total;
+            self.add_to_total(to, total)?;
+        }
         let hash = self.get(channel.at + channel::HASH)?;
         let after = self.get(channel.at + channel::NEXT)?;
         let mut link = self.layout().channel_buckets.at(hash);
@@ -155,7 +160,7 @@ impl Locked<'_> {
         let sent = self.send_to(channel, local.as_bytes(), message, capacity, expiry)?;
         match sent {
             Ok(()) => self.wake(channel)?,
-            Err(_) => self.count_full(channel, 1)?,
+            Err(_) => self.count_full(channel)?,
         }
         Ok(sent)
     }
@@ -178,7 +183,7 @@ impl Locked<'_> {
             self.drop_body(body)?;
             return Ok(Err(Refused::NoRoom));
         }
-        self.count_sent(channel, 1)?;
+        self.count_sent(channel)?;
         Ok(Ok(()))
     }
 
@@ -297,14 +302,12 @@ impl Locked<'_> {
 
     // ---- Figures
 
-    pub(super) fn count_sent(&self, channel: Channel, amount: u32) -> Checked<()> {
-        self.count(channel.at + channel::SENT, amount)?;
-        self.count(header::SENT, amount)
+    pub(super) fn count_sent(&self, channel: Channel) -> Checked<()> {
+        self.count(channel.at + channel::SENT, 1)
     }
 
-    pub(super) fn count_full(&self, channel: Channel, amount: u32) -> Checked<()> {
-        self.count(channel.at + channel::FULL, amount)?;
-        self.count(header::FULL, amount)
+    pub(super) fn count_full(&self, channel: Channel) -> Checked<()> {
+        self.count(channel.at + channel::FULL, 1)
     }
 
     /// The figures of the channel of this name.
@@ -325,6 +328,8 @@ impl Locked<'_> {
         for channel in self.live_channels()? {
             let one = self.figures_of(channel)?;
             all.pending += one.pending;
+            all.sent = all.sent.plus(one.sent);
+            all.full = all.full.plus(one.full);
             all.max_age = all.max_age.max(one.max_age);
         }
         Ok(all)

@@ -9,6 +9,9 @@ use super::channels::Channel;
 /// How many words the bits of all clients take.
 const WORDS: u32 = MAX_CLIENTS / 32;
 
+/// How long a client may take to look, in milliseconds, before it is woken again.
+const OVERDUE: u32 = 10;
+
 /// What a client that was woken is to look at.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum News {
@@ -77,15 +80,15 @@ impl Locked<'_> {
         Ok(())
     }
 
-    /// Writes to the pipes of those that were woken: the one that wanted to do so has died.
-    pub(super) fn wake_again(&self) -> Checked<()> {
+    /// Wakes those once more who were woken and have not looked: the one that was to write to the
+    /// pipe may have died.
+    pub(crate) fn wake_again(&self) -> Checked<()> {
         for (slot, ..) in self.clients()? {
-            if self.get(self.layout().clients.at(slot)? + client::SIGNALLED)? != 0 {
-                if slot == self.store.slot {
-                    self.news.set(true);
-                } else {
-                    self.store.peers.wake(slot);
-                }
+            let at = self.layout().clients.at(slot)? + client::SIGNALLED;
+            if slot == self.store.slot {
+                self.news.set(true);
+            } else if self.is_overdue(at)? {
+                self.wake_later(slot);
             }
         }
         Ok(())
@@ -167,18 +170,26 @@ impl Locked<'_> {
             self.set(at + client::NEWS_LIST + 4 * count as usize, channel.number)?;
         }
         self.set(at + client::NEWS, count.saturating_add(1))?;
-        let is_new = self.get(at + client::SIGNALLED)? == 0;
-        self.set(at + client::SIGNALLED, 1)?;
+        let signalled = at + client::SIGNALLED;
         if slot == self.store.slot {
             self.news.set(true);
-        } else {
-            self.woke.set(true);
-            // With the lock held: if we die before this, whoever takes the lock over does it.
-            if is_new {
-                self.store.peers.wake(slot);
-            }
+        } else if self.get(signalled)? == 0 || self.is_overdue(signalled)? {
+            self.set(signalled, self.milliseconds())?;
+            self.wake_later(slot);
         }
         Ok(())
+    }
+
+    /// Whether a client was woken a while ago and has not looked. Its byte in the pipe is written
+    /// without the lock, so who wanted to write it may have died.
+    fn is_overdue(&self, signalled: usize) -> Checked<bool> {
+        let since = self.get(signalled)?;
+        Ok(since != 0 && self.milliseconds().wrapping_sub(since) > OVERDUE)
+    }
+
+    /// A time that is never zero, for `SIGNALLED`.
+    fn milliseconds(&self) -> u32 {
+        ((self.now.0 / 1_000_000) as u32).max(1)
     }
 
     /// Takes a client's record, and its bits in all channels, back.

@@ -13,12 +13,19 @@ pub(crate) struct Figures {
     pub(crate) last_second: u64,
 }
 
+impl Figures {
+    /// The sum of two.
+    pub(super) const fn plus(self, other: Self) -> Self {
+        Self {
+            total: self.total.saturating_add(other.total),
+            last_second: self.last_second.saturating_add(other.last_second),
+        }
+    }
+}
+
 impl Locked<'_> {
     /// Counts `amount` in the counter at `at`.
     pub(super) fn count(&self, at: usize, amount: u32) -> Checked<()> {
-        if amount == 0 {
-            return Ok(());
-        }
         let second = self.now.second();
         if self.get_long(at + counter::SECOND)? != second {
             let previous = self.last_second(at)?;
@@ -26,9 +33,14 @@ impl Locked<'_> {
             self.set(at + counter::THIS, 0)?;
             self.set_long(at + counter::SECOND, second)?;
         }
-        let total = self.get_long(at + counter::TOTAL)?;
-        self.set_long(at + counter::TOTAL, total.saturating_add(amount.into()))?;
+        self.add_to_total(at, amount.into())?;
         self.change(at + counter::THIS, |this| this.saturating_add(amount))
+    }
+
+    /// Adds what was not counted just now.
+    pub(super) fn add_to_total(&self, at: usize, amount: u64) -> Checked<()> {
+        let total = self.get_long(at + counter::TOTAL)?;
+        self.set_long(at + counter::TOTAL, total.saturating_add(amount))
     }
 
     pub(super) fn figures(&self, at: usize) -> Checked<Figures> {

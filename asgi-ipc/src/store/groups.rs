@@ -165,10 +165,10 @@ impl Locked<'_> {
                 _ => false,
             };
             if sent {
-                self.count_sent(channel, 1)?;
+                self.count_sent(channel)?;
                 self.wake(channel)?;
             } else {
-                self.count_full(channel, 1)?;
+                self.count_full(channel)?;
                 missed += 1;
             }
         }

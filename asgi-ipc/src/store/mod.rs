@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::clock::Time;
 use crate::error::Error;
 use crate::file::Opened;
-use crate::layout::{Layout, client, header};
+use crate::layout::{Layout, MAX_CLIENTS, client, header};
 use crate::lock::{self, Owner, Stuck, Taken};
 use crate::peers::Peers;
 use crate::segment::{Checked, Damage, Segment};
@@ -45,6 +45,8 @@ pub(crate) struct Store {
     slot: u32,
     /// How long a channel is remembered after it was used last.
     memory: Duration,
+    /// Counts what may be given back by this client's sends.
+    sends: AtomicU32,
     /// Held open, and locked, as long as the client lives.
     pipe: File,
 }
@@ -82,6 +84,7 @@ impl Store {
             owner: Owner::new(slot, incarnation),
             slot,
             memory,
+            sends: AtomicU32::new(0),
             pipe,
         };
         store.run(|locked| locked.join())?;
@@ -111,7 +114,7 @@ impl Store {
             }
             Ok(result) => result,
         };
-        Ok((result, locked.effects()))
+        Ok((result, locked.finish()))
     }
 
     /// The same for work that must not be done twice.
@@ -121,7 +124,7 @@ impl Store {
     ) -> Result<(T, Effects), Error> {
         let locked = self.lock()?;
         match work(&locked) {
-            Ok(result) => Ok((result, locked.effects())),
+            Ok(result) => Ok((result, locked.finish())),
             Err(damage) => {
                 locked.repair()?;
                 Err(damage.into())
@@ -131,14 +134,15 @@ impl Store {
 
     fn lock(&self) -> Result<Locked<'_>, Error> {
         let word = self.segment.word(header::LOCK)?;
+        let now = Time::now();
         let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner))
             .map_err(|Stuck(owner)| self.stuck(owner))?;
         let locked = Locked {
             store: self,
             word,
-            now: Time::now(),
+            now,
             news: Cell::new(false),
-            woke: Cell::new(false),
+            to_wake: Cell::default(),
         };
         if taken == Taken::FromTheDead || self.segment.load(header::DIRTY)? != 0 {
             locked.repair()?;
@@ -183,10 +187,12 @@ impl Drop for Store {
 pub(crate) struct Locked<'a> {
     store: &'a Store,
     word: &'a AtomicU32,
-    /// When the lock was got; one moment for all of an operation.
+    /// When the lock was asked for; one moment for all of an operation.
     pub(crate) now: Time,
     news: Cell<bool>,
-    woke: Cell<bool>,
+    /// The clients that are woken when the lock is released: one bit for each. A process that is
+    /// woken runs at once, and would find the lock taken.
+    to_wake: Cell<[u64; MAX_CLIENTS as usize / 64]>,
 }
 
 impl Locked<'_> {
@@ -223,11 +229,28 @@ impl Locked<'_> {
         self.set(at, change(self.get(at)?))
     }
 
-    fn effects(&self) -> Effects {
-        Effects {
-            news: self.news.get(),
-            woke: self.woke.get(),
+    /// Notes that a client is to be woken.
+    fn wake_later(&self, slot: u32) {
+        let mut clients = self.to_wake.get();
+        if let Some(bits) = clients.get_mut((slot as usize - 1) / 64) {
+            *bits |= 1 << ((slot - 1) % 64);
         }
+        self.to_wake.set(clients);
+    }
+
+    /// Releases the lock and wakes those that are to be woken.
+    fn finish(self) -> Effects {
+        let (store, news, clients) = (self.store, self.news.get(), self.to_wake.get());
+        drop(self);
+        let mut woke = false;
+        for (word, mut bits) in (0..).zip(clients) {
+            while bits != 0 {
+                woke = true;
+                store.peers.wake(word * 64 + bits.trailing_zeros() + 1);
+                bits &= bits - 1;
+            }
+        }
+        Effects { news, woke }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Giving back what nobody will use any more.
 
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use crate::clock::Time;
@@ -11,6 +12,8 @@ use super::channels::Channel;
 
 /// How often everything may be looked at because memory is full.
 const PAUSE: Duration = Duration::from_millis(100);
+/// After how many sends something is looked at.
+const EVERY: u32 = 8;
 /// How long unused channels are remembered at least, so that figures per second can be read.
 const MEMORY: Duration = Duration::from_secs(2);
 
@@ -31,9 +34,13 @@ impl Locked<'_> {
         }
     }
 
-    /// Looks at the next channel and the next membership in turn: what expired where nobody sends
-    /// or receives any more is given back by those who send elsewhere.
+    /// Every now and then looks at the next channel and the next membership in turn: what expired
+    /// where nobody sends or receives any more is given back by those who send elsewhere.
     pub(super) fn give_back_a_little(&self) -> Checked<()> {
+        let sends = self.store.sends.fetch_add(1, Ordering::Relaxed);
+        if !sends.is_multiple_of(EVERY) {
+            return Ok(());
+        }
         if let Some(number) = self.turn(header::CHANNEL_HAND, Pool::Channels)?
             && let Some(channel) = self.live_channel(number)?
         {
