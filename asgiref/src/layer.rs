@@ -13,6 +13,7 @@ use crate::backoff::Backoff;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::name::{ChannelName, ChannelPattern, GroupName};
+use crate::recipient::{Attachment, Recipient};
 use crate::statistics::{ChannelStatistics, GlobalStatistics};
 
 /// First and longest pause between two attempts to send to a full channel.
@@ -94,6 +95,25 @@ pub trait ChannelLayer: fmt::Debug + fmt::Display + Send + Sync + 'static {
     ///
     /// [`Error::Backend`] if the transport failed.
     async fn new_channel(&self, pattern: &ChannelPattern) -> Result<ChannelName>;
+
+    /// Offers the messages of `channels` to `recipient` as they are sent, until the [`Attachment`]
+    /// is dropped.
+    ///
+    /// It saves what a message costs on its way through a queue and from thread to thread: one
+    /// that is taken goes from its sender's hand to the recipient's. Those the recipient does not
+    /// take, and those that are there already, are received as ever. If a normal channel has
+    /// several recipients, each message is offered to one after the other.
+    ///
+    /// `None` if the layer does not do that, as is usual for those that reach other processes.
+    /// Process-specific channels are named up to and including the `!`.
+    fn attach(
+        &self,
+        channels: &[ChannelName],
+        recipient: Arc<dyn Recipient>,
+    ) -> Option<Attachment> {
+        let _ = (channels, recipient);
+        None
+    }
 
     /// Whether the layer reaches no further than this process, so that protocol server and
     /// workers must share it.
@@ -382,6 +402,14 @@ macro_rules! forward_to_pointee {
                 Self: 'call,
             {
                 (**self).new_channel(pattern)
+            }
+
+            fn attach(
+                &self,
+                channels: &[ChannelName],
+                recipient: Arc<dyn Recipient>,
+            ) -> Option<Attachment> {
+                (**self).attach(channels, recipient)
             }
 
             fn is_process_local(&self) -> bool {

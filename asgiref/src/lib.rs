@@ -110,6 +110,7 @@ mod map;
 mod message;
 mod name;
 pub mod protocol;
+mod recipient;
 mod serde;
 mod statistics;
 mod value;
@@ -134,5 +135,6 @@ pub use layer::{ChannelLayer, ChannelLayerExt, Extension, Flush, Groups, Statist
 pub use map::{Iter, Map};
 pub use message::Message;
 pub use name::{ChannelKind, ChannelName, ChannelPattern, GroupName, MAX_NAME_LENGTH};
+pub use recipient::{Attachment, Recipient};
 pub use statistics::{ChannelStatistics, GlobalStatistics};
 pub use value::{Value, ValueKind};

@@ -75,6 +75,12 @@ pub enum Error {
     /// The protocol server; see the error itself.
     #[error(transparent)]
     Server(#[from] daphne::Error),
+    /// The system gave no thread to run on.
+    #[error("cannot start a thread to serve on")]
+    Thread {
+        /// What the system said.
+        source: std::io::Error,
+    },
     /// The operating system does not tell us when we are to stop.
     #[error("cannot listen for signals")]
     Signals(#[source] std::io::Error),

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use asgiref::ChannelLayer;
 use hyper::header::HeaderValue;
+use tokio::runtime::Handle;
 
 use crate::access_log::{AccessLog, ActionLogger};
 use crate::endpoint::Endpoint;
@@ -33,6 +34,7 @@ pub struct ServerBuilder {
     trusted_proxies: Vec<String>,
     server_name: Option<String>,
     actions: Option<Arc<dyn ActionLogger>>,
+    runtimes: Vec<Handle>,
 }
 
 impl ServerBuilder {
@@ -44,6 +46,7 @@ impl ServerBuilder {
             trusted_proxies: Vec::new(),
             server_name: None,
             actions: None,
+            runtimes: Vec::new(),
         }
     }
 
@@ -71,6 +74,18 @@ impl ServerBuilder {
     /// that is, limited by the number of files the process may open.
     pub fn max_connections(mut self, limit: impl Into<Option<usize>>) -> Self {
         self.options.max_connections = limit.into();
+        self
+    }
+
+    /// The runtimes connections are served on, one after the other. Default: the one the server
+    /// runs on.
+    ///
+    /// A connection stays on its runtime. Several runtimes of one thread each serve more than one
+    /// runtime of several threads, because nothing moves from one processor to another; but what
+    /// keeps a thread busy holds all its connections up. They must have I/O and time enabled, and
+    /// be there until the server has ended.
+    pub fn connections_on(mut self, runtimes: impl IntoIterator<Item = Handle>) -> Self {
+        self.runtimes = runtimes.into_iter().collect();
         self
     }
 
@@ -373,6 +388,7 @@ impl ServerBuilder {
             self.sources,
             self.options,
             self.actions,
+            self.runtimes,
         ))
     }
 }

@@ -20,6 +20,18 @@ pub(crate) enum Socket {
 }
 
 impl Socket {
+    /// Hands the socket over to another runtime, in which this is called.
+    ///
+    /// # Errors
+    ///
+    /// If the runtime cannot watch it.
+    pub(crate) fn adopt(self) -> io::Result<Self> {
+        Ok(match self {
+            Self::Tcp(stream) => Self::Tcp(TcpStream::from_std(stream.into_std()?)?),
+            Self::Unix(stream) => Self::Unix(UnixStream::from_std(stream.into_std()?)?),
+        })
+    }
+
     /// Makes the close that follows a reset, so that the peer does not take what it received for
     /// the whole. Unix sockets know no such thing.
     pub(crate) fn reset_on_close(&self) {

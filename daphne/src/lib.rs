@@ -21,6 +21,7 @@ mod listener;
 mod options;
 mod proxy_headers;
 mod replies;
+mod runtimes;
 mod server;
 mod shared;
 mod target;

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::ChannelLayer;
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tokio_util::sync::CancellationToken;
@@ -19,6 +20,7 @@ use crate::error::{Error, Result};
 use crate::listener::{Accepted, BoundAddr, Listener};
 use crate::options::Options;
 use crate::replies::read_replies;
+use crate::runtimes::Runtimes;
 use crate::shared::{Shared, Stage};
 
 /// How long to wait before accepting again when the process has too many files open.
@@ -47,6 +49,7 @@ const CUT_OFF: Duration = Duration::from_secs(1);
 pub struct Server {
     sources: Vec<Source>,
     shared: Arc<Shared>,
+    runtimes: Arc<Runtimes>,
 }
 
 /// Something to listen on.
@@ -68,10 +71,12 @@ impl Server {
         sources: Vec<Source>,
         options: Options,
         actions: Option<Arc<dyn ActionLogger>>,
+        runtimes: Vec<Handle>,
     ) -> Self {
         Self {
             sources,
             shared: Arc::new(Shared::new(layer, options, actions)),
+            runtimes: Arc::new(Runtimes::new(runtimes)),
         }
     }
 
@@ -101,6 +106,7 @@ impl Server {
         Ok(BoundServer {
             listeners,
             shared: self.shared,
+            runtimes: self.runtimes,
         })
     }
 
@@ -119,6 +125,7 @@ impl Server {
 pub struct BoundServer {
     listeners: Vec<Listener>,
     shared: Arc<Shared>,
+    runtimes: Arc<Runtimes>,
 }
 
 impl BoundServer {
@@ -158,18 +165,27 @@ impl BoundServer {
     /// None as yet: what goes wrong on a connection, or with the channel layer, does not end the
     /// server.
     pub async fn run(self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        let Self { listeners, shared } = self;
+        let Self {
+            listeners,
+            shared,
+            runtimes,
+        } = self;
         let closing = CancellationToken::new();
         let _cut_off = CutOff(&shared);
         // Aborted when the set is dropped.
         let mut tasks = JoinSet::new();
-        tasks.spawn(read_replies(Arc::clone(&shared)));
+        let replies = std::slice::from_ref(shared.replies.channel());
+        let attachment = shared.layer.attach(replies, Arc::clone(&shared) as _);
+        if attachment.is_none() {
+            tasks.spawn(read_replies(Arc::clone(&shared)));
+        }
         for listener in listeners {
             info!("Listening on {}", listener.address());
             let (shared, closing) = (Arc::clone(&shared), closing.clone());
+            let runtimes = Arc::clone(&runtimes);
             tasks.spawn(async move {
                 tokio::select! {
-                    () = accept_all(&listener, &shared) => {}
+                    () = accept_all(&listener, &shared, &runtimes) => {}
                     () = closing.cancelled() => {}
                 }
             });
@@ -224,7 +240,7 @@ impl Drop for CutOff<'_> {
 }
 
 /// Accepts connections, for ever.
-async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
+async fn accept_all(listener: &Listener, shared: &Arc<Shared>, runtimes: &Runtimes) {
     let mut complained = false;
     loop {
         if let Some(limit) = shared.options.max_connections {
@@ -233,7 +249,7 @@ async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
         match listener.accept().await {
             Ok(accepted) => {
                 complained = false;
-                serve(accepted, shared);
+                serve(accepted, shared, runtimes);
             }
             // The client has gone before it was accepted.
             Err(error) if is_about_one_connection(&error) => {
@@ -250,7 +266,7 @@ async fn accept_all(listener: &Listener, shared: &Arc<Shared>) {
     }
 }
 
-fn serve(accepted: Accepted, shared: &Arc<Shared>) {
+fn serve(accepted: Accepted, shared: &Arc<Shared>, runtimes: &Runtimes) {
     let Accepted {
         socket,
         peer,
@@ -260,7 +276,21 @@ fn serve(accepted: Accepted, shared: &Arc<Shared>) {
     let options = &shared.options;
     let is_trusted_proxy = options.proxy_headers && options.trusted_proxies.contain(peer);
     let entered = Connection::enter(shared, client, server, is_trusted_proxy);
-    shared.tasks.spawn(connection::drive(entered, socket));
+    let Some(runtime) = runtimes.next() else {
+        shared.tasks.spawn(connection::drive(entered, socket));
+        return;
+    };
+    let adopted = {
+        let _context = runtime.enter();
+        socket.adopt()
+    };
+    match adopted {
+        Ok(socket) => {
+            let drive = connection::drive(entered, socket);
+            shared.tasks.spawn_on(drive, runtime);
+        }
+        Err(error) => warn!(%error, "cannot serve a connection on its runtime"),
+    }
 }
 
 fn is_about_one_connection(error: &io::Error) -> bool {

@@ -61,21 +61,3 @@ async fn a_burst_in_a_room_reaches_everybody() {
         );
     }
 }
-
-#[tokio::test]
-async fn a_crowd_beyond_the_room_of_the_layer_is_warned_of() {
-    const CAPACITY: usize = 20;
-    let layer = format!("memory:?capacity={CAPACITY}");
-    let chat = Program::start(
-        env!("CARGO_BIN_EXE_chat"),
-        &["127.0.0.1:0", "--layer", &layer],
-    );
-    let mut sockets = Vec::new();
-    // Whoever comes last is told to more sockets than there is room for messages, and yet let in.
-    for guest in 0..2 * CAPACITY {
-        let path = format!("/chat/square/{guest}/");
-        sockets.push(open(&chat, &path).await.expect("it is accepted"));
-    }
-    chat.wait_for_log(&["WARN", "InMemoryChannelLayer", "chat-square", "dropped="])
-        .await;
-}

@@ -1,4 +1,4 @@
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,15 +9,15 @@ use crate::name::{ChannelName, GroupName};
 
 use super::group::Group;
 use super::queue::{Effects, Moment, Pending, Queue};
-use super::shards::{Shards, shrink};
+use super::shards::{Shards, Table, shrink};
 
 /// All groups of a layer, and for every channel the groups it is in.
 ///
 /// Memberships begin and end under the lock of their channel's part of `of_channel`, so the two
 /// views agree. Locks are taken in this order: `of_channel`, `groups`, one group, one queue.
 pub(super) struct GroupTable {
-    groups: Shards<HashMap<GroupName, Arc<Group>>>,
-    of_channel: Shards<HashMap<ChannelName, HashSet<GroupName>>>,
+    groups: Shards<Table<GroupName, Arc<Group>>>,
+    of_channel: Shards<Table<ChannelName, HashSet<GroupName>>>,
     group_expiry: Duration,
 }
 

@@ -5,6 +5,7 @@ mod counter;
 mod group;
 mod groups;
 mod queue;
+mod recipients;
 mod shards;
 mod shared;
 mod sweeper;
@@ -16,7 +17,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use tokio::runtime::Handle;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 
@@ -25,6 +25,7 @@ use crate::error::Result;
 use crate::layer::{ChannelLayer, Flush, Groups, Statistics};
 use crate::message::Message;
 use crate::name::{ChannelName, ChannelPattern, GroupName};
+use crate::recipient::{Attachment, Recipient};
 use crate::statistics::{ChannelStatistics, GlobalStatistics};
 
 pub use builder::InMemoryChannelLayerBuilder;
@@ -36,12 +37,6 @@ use shared::Shared;
 ///
 /// Provides groups, flush and statistics. Nothing is encoded or copied: a message is handed over
 /// by reference count. A clone is another handle to the same layer.
-///
-/// A crowd in a group can send faster than the members' channels are read, each message being
-/// many. So [`send_group`](crate::Groups::send_group), when it has sent, waits for up to 300 ms
-/// while a member's channel is more than a quarter full and is being read, if its capacity is 1,000
-/// or more. The last 1/128 of a channel's capacity it leaves to messages that are sent to one
-/// channel.
 ///
 /// Time is tokio's: under a paused clock (`tokio::time::pause`) expiry is exact and costs no
 /// waiting. What nobody uses any more is given back in the background, by a task on the runtime
@@ -144,6 +139,15 @@ impl ChannelLayer for InMemoryChannelLayer {
         }
     }
 
+    fn attach(
+        &self,
+        channels: &[ChannelName],
+        recipient: Arc<dyn Recipient>,
+    ) -> Option<Attachment> {
+        check_receivable(channels).ok()?;
+        Some(self.shared.attach(channels, &recipient))
+    }
+
     fn is_process_local(&self) -> bool {
         true
     }
@@ -188,13 +192,8 @@ impl Groups for InMemoryChannelLayer {
 
     async fn send_group(&self, group: &GroupName, message: Message) -> Result<()> {
         let moment = self.shared.moment();
-        let crowded = self.shared.send_group(group, &message, &moment);
+        self.shared.send_group(group, &message, &moment);
         self.shared.sweeper.ensure_running(&self.shared, &moment);
-        if let Some(queue) = crowded
-            && Handle::try_current().is_ok()
-        {
-            queue.calm().await;
-        }
         Ok(())
     }
 }

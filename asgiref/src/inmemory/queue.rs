@@ -3,35 +3,17 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Waker;
 use std::time::Duration;
 
-use tokio::task::yield_now;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use crate::backoff::Backoff;
 use crate::message::Message;
 use crate::name::ChannelName;
+use crate::recipient::Recipient;
 use crate::statistics::ChannelStatistics;
 
 use super::counter::Counter;
+use super::recipients::Recipients;
 use super::shards::lock;
 use super::waiter::{Line, Waiter};
-
-/// One in so many places of a queue is not for messages to groups; none in a small queue.
-const RESERVED: usize = 128;
-
-/// The capacity from which on a queue is meant for crowds. A smaller one is full in no time,
-/// whatever its senders do.
-const LARGE: usize = 1_000;
-
-/// How long a sender to a group waits at most for a queue that fills faster than it is read. Many
-/// wait at the same time, as many as consumers run at once; all of them together are to come to a
-/// pace that a reader keeps up with, without keeping new connections waiting for long.
-const PATIENCE: Duration = Duration::from_millis(300);
-
-/// The pauses it waits in: first, and at most.
-const PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
-
-/// After so long without a message being received nobody reads.
-const STALL: Duration = Duration::from_millis(100);
 
 /// What `receive` returns.
 pub(super) type Received = (ChannelName, Message);
@@ -63,12 +45,9 @@ struct State {
     /// Oldest first; all live equally long, so this is also the order in which they expire.
     messages: VecDeque<Pending>,
     line: Line,
+    recipients: Recipients,
     sent: Counter,
     full: Counter,
-    /// Messages received so far.
-    received: u64,
-    /// What `received` was when somebody waited for it to grow in vain.
-    stalled_at: u64,
 }
 
 /// A message in a queue. One that nobody received in time is dropped, and its channel's
@@ -99,8 +78,6 @@ pub(super) struct Effects {
     pub(super) expired: Vec<Pending>,
     /// How many members found their queue full.
     pub(super) dropped: u64,
-    /// A queue that fills faster than it is read.
-    pub(super) crowded: Option<Arc<Queue>>,
 }
 
 /// The queue is at capacity.
@@ -123,7 +100,8 @@ impl Queue {
         }
     }
 
-    /// Appends a message. The reader to be told of it, if one waits, is to be woken by the caller.
+    /// Hands a message to a recipient or appends it. The task to be told of it, if there is one,
+    /// is to be woken by the caller.
     pub(super) fn push(
         &self,
         channel: &ChannelName,
@@ -132,6 +110,13 @@ impl Queue {
         expired: &mut Vec<Pending>,
     ) -> Result<Option<Waker>, Full> {
         let mut state = self.lock();
+        let message = match state.hand_over(channel, message) {
+            Ok(waker) => {
+                state.sent.add(1, moment.second);
+                return Ok(waker);
+            }
+            Err(message) => message,
+        };
         if state.messages.len() >= self.capacity {
             state.drop_expired(moment, expired);
             if state.messages.len() >= self.capacity {
@@ -147,11 +132,8 @@ impl Queue {
     /// Appends one message for each member of a group, given with the time it was added. Left out
     /// are members whose membership ends because a message expired, and, counted, members that
     /// find the queue full.
-    ///
-    /// The last of the room is left to messages that are sent to one channel, and whose senders
-    /// wait for the outcome: a crowd in a chat must not keep a socket from being accepted.
     pub(super) fn push_to_members<'a>(
-        self: &Arc<Self>,
+        &self,
         members: impl Iterator<Item = (&'a ChannelName, Instant)>,
         message: &Message,
         moment: &Moment,
@@ -164,8 +146,7 @@ impl Queue {
         let newly = &effects.expired[known..];
         let ended: Option<HashMap<_, _>> =
             (!newly.is_empty()).then(|| newly.iter().map(|over| (over.channel(), over)).collect());
-        let capacity = self.capacity - self.capacity / RESERVED;
-        let (mut sent, mut full) = (0, 0);
+        let (mut kept, mut handed_over, mut full) = (0, 0, 0);
         for (channel, added) in members {
             if let Some(ended) = &ended
                 && let Some(over) = ended.get(channel)
@@ -173,20 +154,22 @@ impl Queue {
             {
                 continue;
             }
-            if state.messages.len() < capacity {
-                state.append(channel, message.clone(), moment);
-                sent += 1;
-            } else {
-                full += 1;
+            match state.hand_over(channel, message.clone()) {
+                Ok(waker) => {
+                    effects.wakers.extend(waker);
+                    handed_over += 1;
+                }
+                Err(message) if state.messages.len() < self.capacity => {
+                    state.append(channel, message, moment);
+                    kept += 1;
+                }
+                Err(_) => full += 1,
             }
         }
-        state.sent.add(sent, moment.second);
+        state.sent.add(kept + handed_over, moment.second);
         state.full.add(full, moment.second);
         effects.dropped += full;
-        if self.progress(&state).is_some() {
-            effects.crowded = Some(Arc::clone(self));
-        }
-        for _ in 0..sent {
+        for _ in 0..kept {
             let Some(waker) = state.line.claim() else {
                 break;
             };
@@ -194,43 +177,15 @@ impl Queue {
         }
     }
 
-    /// How many messages were received so far, if the queue is large, more than a quarter full and
-    /// being read.
-    fn progress(&self, state: &State) -> Option<u64> {
-        let is_crowded = self.capacity >= LARGE && state.messages.len() > self.capacity / 4;
-        (is_crowded && state.received > state.stalled_at).then_some(state.received)
+    /// Offers each message to `recipient` from now on; gives a number to [`detach`](Self::detach)
+    /// it by.
+    pub(super) fn attach(&self, recipient: Arc<dyn Recipient>) -> u64 {
+        self.lock().recipients.add(recipient)
     }
 
-    /// Waits, though not for long, until there are fewer messages than a quarter of the capacity;
-    /// not at all if nobody reads them.
-    pub(super) async fn calm(&self) {
-        let deadline = Instant::now() + PATIENCE;
-        let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
-        let mut last: Option<(u64, Instant)> = None;
-        // A reader on this thread may be all that is missing.
-        yield_now().await;
-        loop {
-            let now = Instant::now();
-            {
-                let mut state = self.lock();
-                let Some(received) = self.progress(&state) else {
-                    return;
-                };
-                match last {
-                    Some((known, since)) if known == received => {
-                        if now - since >= STALL {
-                            state.stalled_at = received;
-                            return;
-                        }
-                    }
-                    _ => last = Some((received, now)),
-                }
-            }
-            if now >= deadline {
-                return;
-            }
-            sleep(backoff.next_pause()).await;
-        }
+    pub(super) fn detach(&self, number: u64) {
+        let recipient = self.lock().recipients.remove(number);
+        drop(recipient);
     }
 
     /// Takes the oldest message that is not expired.
@@ -276,7 +231,7 @@ impl Queue {
     }
 
     /// Takes out what is expired and gives back room; says whether the queue is of no use to
-    /// anyone now: nothing in it, nobody waiting, and not used for as long as a message lives.
+    /// anyone now: nothing in it, nobody waiting or attached, and not used for as long as a message lives.
     pub(super) fn sweep(&self, moment: &Moment, expired: &mut Vec<Pending>) -> bool {
         let mut state = self.lock();
         state.drop_expired(moment, expired);
@@ -288,7 +243,7 @@ impl Queue {
         let used = state.sent.second().max(state.full.second());
         // Two seconds at least, so that the figures per second have been read.
         let unused = moment.second.saturating_sub(used) >= moment.expiry.as_secs().max(2);
-        unused && state.messages.is_empty() && state.line.is_empty()
+        unused && state.messages.is_empty() && state.line.is_empty() && state.recipients.is_empty()
     }
 
     /// Takes out everything, to be dropped when all locks are released, and forgets the figures.
@@ -333,6 +288,19 @@ impl Queue {
 }
 
 impl State {
+    /// Offers a message to the recipients, unless others wait before it.
+    fn hand_over(
+        &mut self,
+        channel: &ChannelName,
+        message: Message,
+    ) -> Result<Option<Waker>, Message> {
+        if self.messages.is_empty() {
+            self.recipients.offer(channel, message)
+        } else {
+            Err(message)
+        }
+    }
+
     fn append(&mut self, channel: &ChannelName, message: Message, moment: &Moment) {
         // Two senders may come here in another order than they looked at the clock.
         let sent = match self.messages.back() {
@@ -348,9 +316,9 @@ impl State {
 
     fn pop(&mut self, moment: &Moment, expired: &mut Vec<Pending>) -> Option<Received> {
         self.drop_expired(moment, expired);
-        let message = self.messages.pop_front()?;
-        self.received += 1;
-        Some((message.channel, message.message))
+        self.messages
+            .pop_front()
+            .map(|message| (message.channel, message.message))
     }
 
     fn drop_expired(&mut self, moment: &Moment, expired: &mut Vec<Pending>) {

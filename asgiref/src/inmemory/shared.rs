@@ -1,4 +1,3 @@
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rand::Rng as _;
@@ -9,11 +8,12 @@ use crate::dropped::DroppedDeliveries;
 use crate::error::{Error, Result};
 use crate::message::Message;
 use crate::name::{ChannelName, GroupName};
+use crate::recipient::{Attachment, Recipient};
 use crate::statistics::{ChannelStatistics, GlobalStatistics};
 
 use super::groups::GroupTable;
 use super::queue::{Effects, Full, Moment, Pending, Queue, Received, Totals};
-use super::shards::{Shards, shrink};
+use super::shards::{Shards, Table, shrink};
 use super::sweeper::Sweeper;
 use super::waiter::Registration;
 
@@ -34,7 +34,7 @@ pub(super) struct Shared {
 struct Channels {
     /// By non-local part. A queue that is referred to from elsewhere stays in the table, so that
     /// there is never a second one of the same name.
-    queues: HashMap<ChannelName, Arc<Queue>>,
+    queues: Table<ChannelName, Arc<Queue>>,
     /// What queues have counted that are forgotten, so that the layer's sums never go back.
     forgotten: Totals,
 }
@@ -95,23 +95,15 @@ impl Shared {
         }
     }
 
-    /// Returns a queue that the sender had better wait for before it sends more.
-    pub(super) fn send_group(
-        &self,
-        group: &GroupName,
-        message: &Message,
-        moment: &Moment,
-    ) -> Option<Arc<Queue>> {
+    pub(super) fn send_group(&self, group: &GroupName, message: &Message, moment: &Moment) {
         let Effects {
             wakers,
             expired,
             dropped,
-            crowded,
         } = self.groups.send(group, message, moment);
         self.dropped.add(group, dropped);
         wakers.into_iter().for_each(std::task::Waker::wake);
         self.groups.evict(&expired, moment.expiry);
-        crowded
     }
 
     /// A message from any of `channels` if there is one.
@@ -175,6 +167,26 @@ impl Shared {
             Some(queue) => Arc::clone(queue),
             None => Arc::clone(channels.make(channel, &self.config, moment)),
         }
+    }
+
+    /// Offers the messages of `channels` to `recipient` until the attachment is dropped.
+    pub(super) fn attach(
+        &self,
+        channels: &[ChannelName],
+        recipient: &Arc<dyn Recipient>,
+    ) -> Attachment {
+        let moment = self.moment();
+        let attach = |channel| {
+            let queue = self.queue(channel, &moment);
+            let number = queue.attach(Arc::clone(recipient));
+            (queue, number)
+        };
+        let attached: Vec<_> = channels.iter().map(attach).collect();
+        Attachment::new(move || {
+            for (queue, number) in attached {
+                queue.detach(number);
+            }
+        })
     }
 
     pub(super) fn is_in_use(&self, channel: &ChannelName) -> bool {

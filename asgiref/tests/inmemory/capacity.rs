@@ -80,63 +80,6 @@ async fn a_group_send_leaves_out_full_members_only() {
     assert_eq!(drain(&layer, &[channel("process!")]).await, [2]);
 }
 
-#[tokio::test]
-async fn a_crowd_leaves_a_little_of_a_large_channel_to_others() {
-    const CAPACITY: usize = 1280;
-    let layer = capacity(CAPACITY);
-    layer
-        .group_add(&group("g"), &channel("process!1"))
-        .await
-        .unwrap();
-    for round in 0..2 * CAPACITY {
-        let round = i64::try_from(round).unwrap();
-        layer.send_group(&group("g"), number(round)).await.unwrap();
-    }
-    for _ in 0..CAPACITY / 128 {
-        layer.send(&channel("process!2"), number(-1)).await.unwrap();
-    }
-    let full = layer.send(&channel("process!2"), number(-1)).await;
-    assert!(full.unwrap_err().is_channel_full());
-    let all = drain(&layer, &[channel("process!")]).await;
-    assert_eq!(all.len(), CAPACITY);
-    assert_eq!(all.iter().filter(|number| **number == -1).count(), 10);
-}
-
-#[tokio::test(start_paused = true)]
-async fn senders_to_a_group_wait_for_a_large_channel_while_it_is_read() {
-    let layer = capacity(1000);
-    let (crowd, members) = (group("g"), channel("process!"));
-    layer
-        .group_add(&crowd, &channel("process!1"))
-        .await
-        .unwrap();
-    let send = async |count: i64| {
-        let started = Instant::now();
-        for round in 0..count {
-            layer.send_group(&crowd, number(round)).await.unwrap();
-        }
-        started.elapsed()
-    };
-    assert_eq!(send(900).await, Duration::ZERO, "nobody reads");
-    let members = [members];
-    layer.try_receive(&members).await.unwrap();
-    assert!(send(1).await >= Duration::from_millis(100));
-    assert_eq!(send(10).await, Duration::ZERO, "nobody goes on reading");
-
-    let reader = layer.clone();
-    let reading = tokio::spawn(async move {
-        for _ in 0..800 {
-            reader.receive(&members).await.unwrap();
-            tokio::time::sleep(Duration::from_micros(10)).await;
-        }
-    });
-    tokio::time::sleep(Duration::from_millis(2)).await;
-    let waited = send(1).await;
-    assert!(waited > Duration::ZERO && waited <= Duration::from_millis(320));
-    reading.await.unwrap();
-    assert_eq!(send(100).await, Duration::ZERO, "there is room again");
-}
-
 #[tokio::test(start_paused = true)]
 async fn what_is_expired_takes_no_room() {
     let layer = capacity(2);

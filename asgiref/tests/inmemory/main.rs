@@ -1,6 +1,7 @@
 //! The in-memory layer: what the conformance suite, which knows layers only from outside and in
 //! general, cannot check.
 
+mod attach;
 mod blocking;
 mod capacity;
 mod dropped;

@@ -136,15 +136,12 @@ impl ApplicationBuilder {
     /// If no layer is called `default`, there will be one in memory. In each channel it has room
     /// for 1,000 messages, but
     ///
-    /// * for 400,000 on their way to the connections of a protocol server: so many are queued for a
-    ///   moment when everybody in a crowded room says something, each message being one for each
-    ///   socket there. They share its content, so full, the channel takes 30 MB besides;
     /// * for 2,000 connections that wait to be accepted;
     /// * for 32 parts of 64 KiB in the body channel of an upload.
     ///
-    /// With that, 300 sockets of one room that send 20 messages each at once, which makes 1.8
-    /// million, get all of them. Far beyond, clients are not read for a while, then closed with
-    /// code 1013, and what a group's members miss is logged as a warning.
+    /// Messages to connections do not lie in it: they go straight to where the protocol server
+    /// keeps what a client has still to read, see
+    /// [`websocket_max_queue`](ServerBuilder::websocket_max_queue).
     ///
     /// # Errors
     ///

@@ -11,13 +11,6 @@ const CAPACITY: usize = 1_000;
 /// the protocol server gives them up, which it does after 5 seconds.
 const CONNECT_CAPACITY: usize = 2_000;
 
-/// Room for messages to all connections of a protocol server together; one takes 56 bytes besides
-/// its content, of which a message to a group has one for all.
-///
-/// Consumers that send to groups are slowed down from a quarter of it on. The rest is for those
-/// that are under way by then: 128 at once, each to a group of up to 2,000 sockets.
-const REPLY_CAPACITY: usize = 400_000;
-
 /// Room in the body channel of one upload. Times the 64 KiB daphne puts into a message it is the
 /// memory that an upload takes whose body arrives faster than it is read; daphne waits then.
 const BODY_CAPACITY: usize = 32;
@@ -27,7 +20,6 @@ pub(super) fn private_layer() -> Result<Arc<dyn ChannelLayer>> {
     let config = LayerConfig::new()
         .capacity(CAPACITY)
         .channel_capacity("websocket.connect", CONNECT_CAPACITY)?
-        .channel_capacity("daphne.response.*!", REPLY_CAPACITY)?
         .channel_capacity("http.request.body?*", BODY_CAPACITY)?;
     Ok(Arc::new(InMemoryChannelLayer::with_config(config)))
 }

@@ -31,6 +31,7 @@ mod logging;
 mod runserver;
 mod runworker;
 mod signals;
+mod threads;
 
 use std::ffi::OsString;
 use std::process::ExitCode;

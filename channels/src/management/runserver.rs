@@ -2,10 +2,11 @@ use std::fmt;
 use std::future::Future;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::thread::available_parallelism;
 use std::time::Duration;
 
-use daphne::{Endpoint, Server};
-use tokio::task::JoinSet;
+use daphne::{Endpoint, ServerBuilder};
+use futures_util::future::join_all;
 use tokio_util::sync::CancellationToken;
 
 use crate::application::Application;
@@ -13,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::layers::DEFAULT_CHANNEL_LAYER;
 use crate::management::address::ServerAddress;
 use crate::management::console::Console;
+use crate::management::threads::Threads;
 use crate::worker::Worker;
 
 /// How [`runserver`] runs.
@@ -22,6 +24,7 @@ pub struct RunserverOptions {
     layer: String,
     workers: bool,
     concurrency: Option<usize>,
+    threads: Option<usize>,
     http_timeout: Duration,
     websocket_handshake_timeout: Duration,
     console: bool,
@@ -38,6 +41,7 @@ impl RunserverOptions {
             layer: DEFAULT_CHANNEL_LAYER.to_owned(),
             workers: true,
             concurrency: None,
+            threads: None,
             http_timeout: Duration::from_secs(60),
             websocket_handshake_timeout: Duration::from_secs(5),
             console: true,
@@ -67,6 +71,18 @@ impl RunserverOptions {
     /// [worker](crate::WorkerBuilder::concurrency) says.
     pub fn concurrency(mut self, concurrency: Option<usize>) -> Self {
         self.concurrency = concurrency;
+        self
+    }
+
+    /// On how many threads connections are served and consumers run. Default: one for each
+    /// processor; in any case no more than consumers that may run at once.
+    ///
+    /// A connection stays on its thread, and its messages are consumed there if a consumer may
+    /// still run, so that nothing has to move between processors. In return, a consumer that keeps
+    /// its thread busy without awaiting anything holds up the connections of that thread: such
+    /// work is for [synchronous consumers](crate::sync) or `tokio::task::spawn_blocking`.
+    pub fn threads(mut self, threads: Option<usize>) -> Self {
+        self.threads = threads;
         self
     }
 
@@ -114,7 +130,12 @@ pub async fn runserver(
     shutdown: impl Future<Output = ()>,
 ) -> Result<()> {
     let workers = workers(application, &options)?;
-    let server = server(application, &options)?.bind().await?;
+    let threads = Threads::start(threads(&options, &workers))?;
+    let server = server(application, &options)?
+        .connections_on(threads.handles().iter().cloned())
+        .build()?
+        .bind()
+        .await?;
     let addresses = server.local_addrs();
     if options.console {
         greet(application, &options, &addresses)?;
@@ -123,26 +144,31 @@ pub async fn runserver(
         on_listening(&addresses);
     }
     let stop = CancellationToken::new();
-    // Aborted when the set is dropped.
-    let mut running = JoinSet::new();
-    for worker in workers {
-        let stop = stop.clone();
-        running.spawn(async move { worker.run(stop.cancelled()).await });
-    }
-    let result = server.run(shutdown).await;
-    stop.cancel();
-    let mut stopped = Ok(());
-    while let Some(worker) = running.join_next().await {
-        match worker {
-            Ok(result) => stopped = stopped.and(result),
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "a worker failed to stop"
-            ),
-        }
-    }
+    let work = async {
+        let running = workers
+            .iter()
+            .map(|worker| worker.run_on(threads.handles(), &stop));
+        let stopped = join_all(running).await;
+        stopped.into_iter().collect::<Result<()>>()
+    };
+    let serve = async {
+        let result = server.run(shutdown).await;
+        stop.cancel();
+        result
+    };
+    let (result, stopped) = tokio::join!(serve, work);
     result?;
     stopped
+}
+
+/// How many threads to serve on: no more than there are processors, or consumers that may run at
+/// once.
+fn threads(options: &RunserverOptions, workers: &[Worker]) -> usize {
+    let wanted = options
+        .threads
+        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+    let concurrency = workers.iter().map(Worker::concurrency).min();
+    concurrency.map_or(wanted, |concurrency| wanted.min(concurrency))
 }
 
 fn workers(application: &Application, options: &RunserverOptions) -> Result<Vec<Worker>> {
@@ -175,7 +201,7 @@ fn workers(application: &Application, options: &RunserverOptions) -> Result<Vec<
     workers.collect()
 }
 
-fn server(application: &Application, options: &RunserverOptions) -> Result<Server> {
+fn server(application: &Application, options: &RunserverOptions) -> Result<ServerBuilder> {
     let mut server = application
         .server(&options.layer)?
         .endpoint(Endpoint::tcp(
@@ -190,7 +216,7 @@ fn server(application: &Application, options: &RunserverOptions) -> Result<Serve
             Err(error) => tracing::warn!(%error, "requests will not be written to the console"),
         }
     }
-    Ok(server.build()?)
+    Ok(server)
 }
 
 fn greet(
@@ -225,6 +251,7 @@ impl fmt::Debug for RunserverOptions {
             .field("layer", &self.layer)
             .field("workers", &self.workers)
             .field("concurrency", &self.concurrency)
+            .field("threads", &self.threads)
             .field("http_timeout", &self.http_timeout)
             .field(
                 "websocket_handshake_timeout",

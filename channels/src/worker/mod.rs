@@ -5,15 +5,20 @@ mod process;
 mod receive;
 mod report;
 mod retry;
+mod seat;
 mod settings;
 mod statistics;
 mod supervise;
+mod turns;
 
 use std::fmt;
 use std::future::Future;
 use std::sync::Arc;
 
 use asgiref::{ChannelLayer, ChannelName};
+use tokio::runtime::Handle;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 
 use crate::context::Origin;
 use crate::error::Result;
@@ -21,6 +26,7 @@ use crate::routing::{Router, RoutingTable};
 
 use settings::Settings;
 use statistics::Counters;
+use supervise::Lane;
 
 pub use builder::WorkerBuilder;
 pub use report::ErrorReport;
@@ -114,7 +120,46 @@ impl Worker {
     /// [`Error::StillRunning`](crate::Error::StillRunning) if consumers had to be given up
     /// because they ran on beyond the [grace period](WorkerBuilder::grace_period).
     pub async fn run(&self, shutdown: impl Future<Output = ()>) -> Result<()> {
-        supervise::run(&self.shared, shutdown).await
+        let lane = Lane {
+            concurrency: self.shared.settings.concurrency,
+            is_first: true,
+        };
+        supervise::run(&self.shared, lane, shutdown).await
+    }
+
+    /// How many consumers it runs at once.
+    pub(crate) fn concurrency(&self) -> usize {
+        self.shared.settings.concurrency
+    }
+
+    /// Works on several runtimes until `stop` is cancelled, as [`run`](Self::run) does on one.
+    pub(crate) async fn run_on(&self, runtimes: &[Handle], stop: &CancellationToken) -> Result<()> {
+        // Aborted when the set is dropped.
+        let mut lanes = JoinSet::new();
+        for (number, runtime) in runtimes.iter().enumerate() {
+            let concurrency = self.concurrency();
+            let share = concurrency / runtimes.len();
+            let lane = Lane {
+                concurrency: share + usize::from(number < concurrency % runtimes.len()),
+                is_first: number == 0,
+            };
+            if lane.concurrency > 0 {
+                let (shared, stop) = (Arc::clone(&self.shared), stop.clone());
+                let lane = async move { supervise::run(&shared, lane, stop.cancelled()).await };
+                lanes.spawn_on(lane, runtime);
+            }
+        }
+        let mut stopped = Ok(());
+        while let Some(lane) = lanes.join_next().await {
+            match lane {
+                Ok(result) => stopped = stopped.and(result),
+                Err(error) => tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "a worker failed to stop"
+                ),
+            }
+        }
+        stopped
     }
 
     /// Takes one message, if there is one, and consumes it; for tests and for programs that have

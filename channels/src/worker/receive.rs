@@ -3,17 +3,20 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use asgiref::{Backoff, ChannelName, Message};
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use asgiref::{Backoff, ChannelName, Message, Recipient};
+use tokio::runtime::{self, Handle};
+use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::{CancellationToken, WaitForCancellationFuture};
 
 use crate::worker::Shared;
 use crate::worker::process::process;
 use crate::worker::retry::Waiting;
+use crate::worker::seat::Seat;
+use crate::worker::turns::Turns;
 
 /// First and longest pause after the channel layer failed.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(5));
@@ -24,27 +27,32 @@ const LOG_INTERVAL: Duration = Duration::from_secs(10);
 /// After so many messages in a row others get their turn on the thread.
 const TURN: u32 = 32;
 
+type Received = (ChannelName, Message);
+
+type Receiving<'run> = Pin<Box<dyn Future<Output = asgiref::Result<Received>> + Send + 'run>>;
+
 /// What the receivers of one run have in common.
 pub(super) struct Run {
+    runtime: runtime::Id,
     pub(super) shared: Arc<Shared>,
     pub(super) stop: CancellationToken,
     pub(super) waiting: Waiting,
-    /// The right to receive, one permit for each receiver that may listen at the same time. A
-    /// receiver whose consumer has to wait gives its permit to another.
-    pub(super) turns: Arc<Semaphore>,
-    /// Told when a permit finds no receiver to take it.
+    pub(super) turns: Arc<Turns>,
+    /// Told when a turn finds no receiver to take it.
     pub(super) wanted: Notify,
     failure: Mutex<Option<Instant>>,
 }
 
 impl Run {
-    pub(super) fn new(shared: &Arc<Shared>, receivers: usize) -> Self {
+    /// For `receivers` of them on one runtime.
+    pub(super) fn new(shared: &Arc<Shared>, runtime: runtime::Id, receivers: usize) -> Self {
         let stop = CancellationToken::new();
         Self {
+            runtime,
             shared: Arc::clone(shared),
             waiting: Waiting::new(stop.clone()),
             stop,
-            turns: Arc::new(Semaphore::new(receivers)),
+            turns: Arc::new(Turns::new(receivers)),
             wanted: Notify::new(),
             failure: Mutex::default(),
         }
@@ -55,24 +63,43 @@ impl Run {
         let mut stopped = pin!(self.stop.cancelled());
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
         let mut in_a_row = 0;
-        let Ok(mut turn) = self.turn().await else {
+        let Some(mut turn) = self.turns.next().await else {
             return;
         };
-        while let Some(received) = self.next(stopped.as_mut(), &mut backoff).await {
-            let Some((channel, message)) = received else {
-                continue;
+        let mut receiving = None;
+        loop {
+            let next = poll_fn(|context| {
+                self.poll_next(context, turn.seat(), &mut receiving, stopped.as_mut())
+            });
+            let (channel, message) = match next.await {
+                Some(Ok(received)) => {
+                    if backoff.is_counting() {
+                        backoff.reset();
+                        self.layer_is_back();
+                    }
+                    received
+                }
+                Some(Err(error)) => {
+                    self.layer_failed(&error);
+                    tokio::select! {
+                        () = tokio::time::sleep(backoff.next_pause()) => continue,
+                        () = stopped.as_mut() => return,
+                    }
+                }
+                None => return,
             };
             let mut consumption = pin!(self.consume(channel, message));
             // Most consumers need not wait for anything: then this is all there is to it.
             if poll_fn(|cx| Poll::Ready(consumption.as_mut().poll(cx).is_pending())).await {
+                receiving = None;
                 drop(turn);
-                if self.turns.available_permits() > 0 {
+                if self.turns.available() > 0 {
                     self.wanted.notify_one();
                 }
                 consumption.await;
-                match self.turn().await {
-                    Ok(again) => turn = again,
-                    Err(Stopped) => return,
+                match self.turns.next().await {
+                    Some(again) => turn = again,
+                    None => return,
                 }
                 in_a_row = 0;
                 continue;
@@ -85,44 +112,29 @@ impl Run {
         }
     }
 
-    async fn turn(&self) -> Result<OwnedSemaphorePermit, Stopped> {
-        let turn = Arc::clone(&self.turns).acquire_owned().await;
-        turn.map_err(|_| Stopped)
-    }
-
-    /// The next message; `Some(None)` after a failure of the layer, `None` when stopped.
-    async fn next(
-        &self,
-        mut stopped: Pin<&mut WaitForCancellationFuture<'_>>,
-        backoff: &mut Backoff,
-    ) -> Option<Option<(ChannelName, Message)>> {
-        if self.stop.is_cancelled() {
-            return None;
+    /// The next message, from the seat or else from the layer; `None` when stopped. What lies at
+    /// the seat comes first, because on its channel it was sent first, and even after a stop.
+    fn poll_next<'run>(
+        &'run self,
+        context: &mut Context<'_>,
+        seat: &Seat,
+        receiving: &mut Option<Receiving<'run>>,
+        stopped: Pin<&mut WaitForCancellationFuture<'_>>,
+    ) -> Poll<Option<asgiref::Result<Received>>> {
+        if let Poll::Ready(received) = seat.poll_next(context) {
+            return Poll::Ready(Some(Ok(received)));
+        }
+        if stopped.poll(context).is_ready() {
+            return Poll::Ready(None);
         }
         let Shared {
             origin, channels, ..
         } = &*self.shared;
-        let received = tokio::select! {
-            biased;
-            received = origin.layer.receive(channels) => received,
-            () = stopped.as_mut() => return None,
-        };
-        match received {
-            Ok(received) => {
-                if backoff.is_counting() {
-                    backoff.reset();
-                    self.layer_is_back();
-                }
-                Some(Some(received))
-            }
-            Err(error) => {
-                self.layer_failed(&error);
-                tokio::select! {
-                    () = tokio::time::sleep(backoff.next_pause()) => Some(None),
-                    () = stopped.as_mut() => None,
-                }
-            }
-        }
+        let receive = receiving.get_or_insert_with(|| origin.layer.receive(channels));
+        let received = ready!(receive.as_mut().poll(context));
+        *receiving = None;
+        seat.close();
+        Poll::Ready(Some(received))
     }
 
     async fn consume(&self, channel: ChannelName, message: Message) {
@@ -154,5 +166,13 @@ impl Run {
     }
 }
 
-/// The run is over.
-struct Stopped;
+/// Messages of a layer in this process go straight to a receiver, if one is free where they are
+/// sent. Elsewhere there may be another worker, whose they are; if not, they are received.
+impl Recipient for Run {
+    fn take(&self, channel: &ChannelName, message: Message) -> Result<Option<Waker>, Message> {
+        match Handle::try_current() {
+            Ok(here) if here.id() == self.runtime => self.turns.nearest().offer(channel, message),
+            _ => Err(message),
+        }
+    }
+}

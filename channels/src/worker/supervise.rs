@@ -3,34 +3,53 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::thread::available_parallelism;
 
+use tokio::runtime::Handle;
 use tokio::task::JoinSet;
 
 use crate::error::{Error, Result};
 use crate::worker::Shared;
 use crate::worker::builder::list;
 use crate::worker::receive::Run;
+use crate::worker::retry::give_back;
 use crate::worker::settings::guarded;
 
-/// Runs a worker until `shutdown` is ready, then stops it.
-pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>) -> Result<()> {
-    let concurrency = shared.settings.concurrency;
-    let listening = available_parallelism()
-        .map_or(1, usize::from)
-        .min(concurrency);
-    let run = Arc::new(Run::new(shared, listening));
+/// A worker's share in the work, on a runtime of its own.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Lane {
+    /// How many consumers run at once.
+    pub(super) concurrency: usize,
+    /// Whether it speaks for the worker: what goes for all lanes is said once.
+    pub(super) is_first: bool,
+}
+
+/// Runs a worker, or a lane of it, until `shutdown` is ready, then stops it.
+pub(super) async fn run(
+    shared: &Arc<Shared>,
+    lane: Lane,
+    shutdown: impl Future<Output = ()>,
+) -> Result<()> {
+    let runtime = Handle::current();
+    let concurrency = lane.concurrency;
+    let listening = runtime.metrics().num_workers().min(concurrency);
+    let run = Arc::new(Run::new(shared, runtime.id(), listening));
+    let attachment = shared
+        .origin
+        .layer
+        .attach(&shared.channels, Arc::clone(&run) as _);
     let mut receivers = JoinSet::new();
     for _ in 0..listening {
         receivers.spawn(Arc::clone(&run).receiver());
     }
-    tracing::info!(
-        layer = %shared.origin.layer,
-        channels = list(&shared.channels),
-        "listening",
-    );
-    if let Some(on_ready) = &shared.settings.on_ready {
-        guarded("on_ready", || on_ready());
+    if lane.is_first {
+        tracing::info!(
+            layer = %shared.origin.layer,
+            channels = list(&shared.channels),
+            "listening",
+        );
+        if let Some(on_ready) = &shared.settings.on_ready {
+            guarded("on_ready", || on_ready());
+        }
     }
     let mut shutdown = pin!(shutdown);
     loop {
@@ -38,7 +57,7 @@ pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>
             () = &mut shutdown => break,
             () = run.wanted.notified() => {
                 let room = concurrency.saturating_sub(receivers.len());
-                for _ in 0..run.turns.available_permits().min(room) {
+                for _ in 0..run.turns.available().min(room) {
                     receivers.spawn(Arc::clone(&run).receiver());
                 }
             }
@@ -50,7 +69,12 @@ pub(super) async fn run(shared: &Arc<Shared>, shutdown: impl Future<Output = ()>
             }
         }
     }
-    stop(&run, receivers).await
+    drop(attachment);
+    let stopped = stop(&run, receivers).await;
+    if lane.is_first && stopped.is_ok() {
+        tracing::info!(layer = %shared.origin.layer, "stopped");
+    }
+    stopped
 }
 
 async fn stop(run: &Run, mut receivers: JoinSet<()>) -> Result<()> {
@@ -61,8 +85,12 @@ async fn stop(run: &Run, mut receivers: JoinSet<()>) -> Result<()> {
         while receivers.join_next().await.is_some() {}
         run.waiting.finished().await;
     };
-    if tokio::time::timeout(grace, finished).await.is_ok() {
-        tracing::info!(layer = %run.shared.origin.layer, "stopped");
+    let finished = tokio::time::timeout(grace, finished).await;
+    // Handed over, but to a receiver that did not come to consume it.
+    for (channel, message) in run.turns.clear() {
+        give_back(&run.shared, &channel, message).await;
+    }
+    if finished.is_ok() {
         return Ok(());
     }
     let busy = receivers.len();

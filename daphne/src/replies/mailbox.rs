@@ -78,14 +78,19 @@ impl Mailbox {
         self.open(0);
     }
 
-    /// Puts a message in and wakes the connection if it waits for one.
-    pub(super) fn deliver(&self, request: u64, message: Message, room: Room<'_>) -> Delivery {
+    /// Puts a message in; the task is to be woken if there is one.
+    pub(super) fn deliver(
+        &self,
+        request: u64,
+        message: Message,
+        room: Room<'_>,
+    ) -> (Delivery, Option<Waker>) {
         let mut state = self.lock();
         if request == 0 || state.request != request {
-            return Delivery::Stale;
+            return (Delivery::Stale, None);
         }
         if state.overflowed {
-            return Delivery::Lost;
+            return (Delivery::Lost, None);
         }
         state.overflowed = !state.put(message, room);
         let delivery = if state.overflowed {
@@ -99,11 +104,7 @@ impl Mailbox {
         } else {
             None
         };
-        drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
-        delivery
+        (delivery, waker)
     }
 
     /// The next message, or that one was lost.
@@ -232,6 +233,14 @@ mod tests {
         }
     }
 
+    fn deliver(mailbox: &Mailbox, request: u64, message: Message, room: Room<'_>) -> Delivery {
+        let (delivery, waker) = mailbox.deliver(request, message, room);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+        delivery
+    }
+
     fn look(mailbox: &Mailbox) -> Poll<Result<Message, Overflow>> {
         mailbox.poll_next(&Context::from_waker(Waker::noop()))
     }
@@ -241,7 +250,7 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.open(1);
         for number in [1, 2] {
-            let delivery = mailbox.deliver(1, message! { "n" => number }, ROOM);
+            let delivery = deliver(&mailbox, 1, message! { "n" => number }, ROOM);
             assert_eq!(delivery, Delivery::Accepted);
         }
         assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => 1 })));
@@ -252,12 +261,12 @@ mod tests {
     #[test]
     fn replies_to_another_request_are_stale() {
         let mailbox = Mailbox::default();
-        assert_eq!(mailbox.deliver(0, Message::new(), ROOM), Delivery::Stale);
+        assert_eq!(deliver(&mailbox, 0, Message::new(), ROOM), Delivery::Stale);
         mailbox.open(2);
-        assert_eq!(mailbox.deliver(1, Message::new(), ROOM), Delivery::Stale);
+        assert_eq!(deliver(&mailbox, 1, Message::new(), ROOM), Delivery::Stale);
         mailbox.close();
-        assert_eq!(mailbox.deliver(2, Message::new(), ROOM), Delivery::Stale);
-        assert_eq!(mailbox.deliver(0, Message::new(), ROOM), Delivery::Stale);
+        assert_eq!(deliver(&mailbox, 2, Message::new(), ROOM), Delivery::Stale);
+        assert_eq!(deliver(&mailbox, 0, Message::new(), ROOM), Delivery::Stale);
     }
 
     #[test]
@@ -270,14 +279,14 @@ mod tests {
             Delivery::Overflowed,
             Delivery::Lost,
         ] {
-            assert_eq!(mailbox.deliver(1, Message::new(), ROOM), expected);
+            assert_eq!(deliver(&mailbox, 1, Message::new(), ROOM), expected);
         }
         assert_eq!(look(&mailbox), Poll::Ready(Err(Overflow)));
 
         mailbox.open(2);
         let big = message! { "content" => b"0123456789" };
-        assert_eq!(mailbox.deliver(2, big.clone(), ROOM), Delivery::Accepted);
-        assert_eq!(mailbox.deliver(2, big, ROOM), Delivery::Overflowed);
+        assert_eq!(deliver(&mailbox, 2, big.clone(), ROOM), Delivery::Accepted);
+        assert_eq!(deliver(&mailbox, 2, big, ROOM), Delivery::Overflowed);
     }
 
     #[test]
@@ -285,9 +294,9 @@ mod tests {
         let mailbox = Mailbox::default();
         mailbox.open(1);
         let big = message! { "content" => vec![0; 100] };
-        assert_eq!(mailbox.deliver(1, big.clone(), ROOM), Delivery::Accepted);
+        assert_eq!(deliver(&mailbox, 1, big.clone(), ROOM), Delivery::Accepted);
         assert_eq!(look(&mailbox), Poll::Ready(Ok(big.clone())));
-        assert_eq!(mailbox.deliver(1, big, ROOM), Delivery::Accepted);
+        assert_eq!(deliver(&mailbox, 1, big, ROOM), Delivery::Accepted);
     }
 
     #[test]
@@ -302,7 +311,7 @@ mod tests {
         let mut next = 0;
         for number in 0..20 {
             let message = message! { "n" => number };
-            assert_eq!(mailbox.deliver(1, message, room), Delivery::Accepted);
+            assert_eq!(deliver(&mailbox, 1, message, room), Delivery::Accepted);
             if number % 3 == 0 {
                 assert_eq!(look(&mailbox), Poll::Ready(Ok(message! { "n" => next })));
                 next += 1;
@@ -315,7 +324,7 @@ mod tests {
 
         let big = message! { "content" => vec![0; 600] };
         for expected in [Delivery::Accepted, Delivery::Accepted, Delivery::Overflowed] {
-            assert_eq!(mailbox.deliver(1, big.clone(), room), expected);
+            assert_eq!(deliver(&mailbox, 1, big.clone(), room), expected);
         }
     }
 
@@ -326,8 +335,8 @@ mod tests {
         let waker = Waker::from(Arc::clone(&count));
         mailbox.open(1);
         assert!(mailbox.poll_next(&Context::from_waker(&waker)).is_pending());
-        mailbox.deliver(1, Message::new(), ROOM);
-        mailbox.deliver(1, Message::new(), ROOM);
+        deliver(&mailbox, 1, Message::new(), ROOM);
+        deliver(&mailbox, 1, Message::new(), ROOM);
         assert_eq!(count.0.load(Ordering::Relaxed), 1);
     }
 
@@ -339,7 +348,7 @@ mod tests {
         mailbox.open(1);
         mailbox.attend(&Context::from_waker(&waker));
         for expected in [0, 0, 1, 1] {
-            mailbox.deliver(1, Message::new(), ROOM);
+            deliver(&mailbox, 1, Message::new(), ROOM);
             assert_eq!(count.0.load(Ordering::Relaxed), expected);
         }
         assert!(mailbox.has_overflowed());

@@ -1,7 +1,8 @@
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Duration;
 
-use asgiref::{Backoff, ChannelName, Message};
+use asgiref::{Backoff, ChannelName, Message, Recipient};
 use tokio::time::sleep;
 use tracing::{debug, error, info, warn};
 
@@ -12,20 +13,15 @@ use super::mailbox::Delivery;
 /// After how many messages in a row other tasks get their turn.
 const BATCH: u32 = 128;
 
-/// How many more to take then if the layer is in this process, where a look costs next to nothing.
-/// The clients of a crowd then find several messages each, and write them together: that is what
-/// a message costs most.
-const LOCAL_BATCH: u32 = 2048;
-
 /// How long to wait after the layer failed: first, and at most.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
 
-/// Receives all replies and hands them to their connections, for ever.
+/// Receives all replies and hands them to their connections, for ever, from a layer that does not
+/// bring them by itself.
 pub(crate) async fn read_replies(shared: Arc<Shared>) {
     let channels = [shared.replies.channel().clone()];
     let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
     let mut in_a_row = 0;
-    let is_local = shared.layer.is_process_local();
     loop {
         let (channel, message) = match shared.layer.receive(&channels).await {
             Ok(received) => received,
@@ -44,37 +40,42 @@ pub(crate) async fn read_replies(shared: Arc<Shared>) {
             backoff.reset();
             info!("replies are received again");
         }
-        deliver(&shared, &channel, message);
+        if let Some(waker) = shared.hand_on(&channel, message) {
+            waker.wake();
+        }
         // A receive that finds a message waiting does not yield by itself.
         in_a_row += 1;
         if in_a_row >= BATCH {
             in_a_row = 0;
-            if is_local {
-                // Many are waiting.
-                for _ in 0..LOCAL_BATCH {
-                    match shared.layer.try_receive(&channels).await {
-                        Ok(Some((channel, message))) => deliver(&shared, &channel, message),
-                        // An error comes again, to the next receive.
-                        Ok(None) | Err(_) => break,
-                    }
-                }
-            }
             tokio::task::yield_now().await;
         }
     }
 }
 
-fn deliver(shared: &Shared, channel: &ChannelName, message: Message) {
-    match shared.replies.deliver(channel, message) {
-        Delivery::Accepted => {}
-        Delivery::Stale => {
-            shared.counters.reply_discarded();
-            debug!(%channel, "discarded a reply: its connection or request is gone");
+impl Shared {
+    /// Hands a reply to its connection, whose task is to be woken if there is a waker.
+    fn hand_on(&self, channel: &ChannelName, message: Message) -> Option<Waker> {
+        let (delivery, waker) = self.replies.deliver(channel, message);
+        match delivery {
+            Delivery::Accepted => {}
+            Delivery::Stale => {
+                self.counters.reply_discarded();
+                debug!(%channel, "discarded a reply: its connection or request is gone");
+            }
+            Delivery::Overflowed => {
+                self.counters.slow_client();
+                warn!(%channel, "a client reads more slowly than it is written to; giving it up");
+            }
+            Delivery::Lost => self.counters.reply_discarded(),
         }
-        Delivery::Overflowed => {
-            shared.counters.slow_client();
-            warn!(%channel, "a client reads more slowly than it is written to; giving it up");
-        }
-        Delivery::Lost => shared.counters.reply_discarded(),
+        waker
+    }
+}
+
+/// From a layer in this process replies come straight to their connections. Each is taken, as the
+/// [reader](read_replies) takes them: what a slow client has to wait for is the mailbox's concern.
+impl Recipient for Shared {
+    fn take(&self, channel: &ChannelName, message: Message) -> Result<Option<Waker>, Message> {
+        Ok(self.hand_on(channel, message))
     }
 }

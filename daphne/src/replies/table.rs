@@ -2,6 +2,7 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
 
 use asgiref::{ChannelName, Message};
 use rand::Rng as _;
@@ -72,13 +73,18 @@ impl<T: Addressee> ReplyTable<T> {
         drop(left);
     }
 
-    /// Hands `message` to the connection that `channel` names.
-    pub(crate) fn deliver(&self, channel: &ChannelName, message: Message) -> Delivery {
+    /// Hands `message` to the connection that `channel` names; its task is to be woken if there
+    /// is a waker.
+    pub(crate) fn deliver(
+        &self,
+        channel: &ChannelName,
+        message: Message,
+    ) -> (Delivery, Option<Waker>) {
         let Some((connection, request)) = channel.local_part().and_then(address::read) else {
-            return Delivery::Stale;
+            return (Delivery::Stale, None);
         };
         let entry = self.shard(connection).get(&connection).cloned();
-        entry.map_or(Delivery::Stale, |entry| {
+        entry.map_or((Delivery::Stale, None), |entry| {
             entry.mailbox().deliver(request, message, entry.room())
         })
     }
@@ -163,7 +169,10 @@ mod tests {
         assert_eq!(channel.non_local(), table.channel().as_str());
 
         let message = message! { "status" => 200 };
-        assert_eq!(table.deliver(&channel, message.clone()), Delivery::Accepted);
+        assert_eq!(
+            table.deliver(&channel, message.clone()).0,
+            Delivery::Accepted
+        );
         let context = Context::from_waker(Waker::noop());
         assert_eq!(one.1.poll_next(&context), Poll::Ready(Ok(message)));
         assert!(other.1.poll_next(&context).is_pending());
@@ -178,7 +187,7 @@ mod tests {
         let channel = table.name(entry.0, 1);
         table.leave(entry.0);
         for channel in [unknown, channel, table.channel().clone()] {
-            assert_eq!(table.deliver(&channel, Message::new()), Delivery::Stale);
+            assert_eq!(table.deliver(&channel, Message::new()).0, Delivery::Stale);
         }
     }
 
