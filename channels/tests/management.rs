@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::fmt;
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
@@ -178,6 +179,85 @@ async fn the_chat_of_the_guide_works() {
         .expect("the end")
         .unwrap()
         .unwrap();
+}
+
+/// Answers each frame with the name of the thread it is consumed on.
+fn who_is_there() -> Application {
+    async fn ws_message(cx: Context) -> Outcome {
+        // Possible only where a runtime can get another thread.
+        tokio::task::block_in_place(|| ());
+        let name = std::thread::current().name().unwrap_or_default().to_owned();
+        cx.reply(message! { "text" => name });
+        Ok(())
+    }
+    Application::builder()
+        .router(Router::new().route(route("websocket.receive", ws_message)))
+        .build()
+        .unwrap()
+}
+
+/// The threads that consume the frames of eight WebSockets.
+async fn threads_at_work(options: RunserverOptions) -> BTreeSet<String> {
+    let (listening, addresses) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = options.on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let site = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        runserver(&who_is_there(), options, stopped).await
+    });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+    let mut names = BTreeSet::new();
+    for _ in 0..8 {
+        let mut socket = connect(address, "/").await.unwrap();
+        socket.send("?".into()).await.unwrap();
+        names.insert(next_text(&mut socket).await);
+    }
+    drop(stop);
+    timeout(LONG, site).await.unwrap().unwrap().unwrap();
+    names
+}
+
+#[tokio::test]
+async fn runserver_serves_on_as_many_threads_as_it_is_told_and_consumers_may_run() {
+    let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    let three: BTreeSet<_> = names(&["channels-0", "channels-1", "channels-2"]);
+    assert_eq!(
+        threads_at_work(options().connection_threads(Some(3))).await,
+        three
+    );
+    let options = options().connection_threads(Some(3)).concurrency(Some(1));
+    let one: BTreeSet<_> = names(&["channels-0"]);
+    assert_eq!(threads_at_work(options).await, one);
+}
+
+#[tokio::test]
+async fn frames_sent_back_to_back_are_consumed_in_order_if_nothing_is_waited_for() {
+    async fn ws_message(cx: Context) -> Outcome {
+        let text = cx.message().text("text")?.clone();
+        cx.reply(message! { "text" => text });
+        Ok(())
+    }
+    let application = Application::builder()
+        .router(Router::new().route(route("websocket.receive", ws_message)))
+        .build()
+        .unwrap();
+    let (listening, addresses) = oneshot::channel();
+    let options = options()
+        .connection_threads(Some(1))
+        .on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let site =
+        tokio::spawn(async move { runserver(&application, options, std::future::pending()).await });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+    let mut socket = connect(address, "/").await.unwrap();
+    let sent: Vec<_> = (0..500).map(|number| number.to_string()).collect();
+    for text in &sent {
+        socket.feed(text.as_str().into()).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    for text in sent {
+        assert_eq!(next_text(&mut socket).await, text);
+    }
+    site.abort();
 }
 
 #[tokio::test]

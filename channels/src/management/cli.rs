@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use asgiref::config::ChannelLayers;
+use clap::builder::RangedU64ValueParser;
 use clap::{Args, Parser, Subcommand};
 use daphne::layers::{from_settings, from_url};
 
@@ -92,6 +93,9 @@ struct Runserver {
     )]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     websocket_handshake_timeout: u64,
+    /// Threads for connections and what they ask for; one for each processor if not given
+    #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
+    connection_threads: Option<usize>,
     #[command(flatten)]
     common: Common,
 }
@@ -124,6 +128,7 @@ where
                 .layer(layer)
                 .workers(!arguments.noworker)
                 .concurrency(arguments.common.concurrency)
+                .connection_threads(arguments.connection_threads)
                 .http_timeout(Duration::from_secs(arguments.http_timeout))
                 .websocket_handshake_timeout(Duration::from_secs(
                     arguments.websocket_handshake_timeout,

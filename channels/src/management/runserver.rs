@@ -24,7 +24,7 @@ pub struct RunserverOptions {
     layer: String,
     workers: bool,
     concurrency: Option<usize>,
-    threads: Option<usize>,
+    connection_threads: Option<usize>,
     http_timeout: Duration,
     websocket_handshake_timeout: Duration,
     console: bool,
@@ -41,7 +41,7 @@ impl RunserverOptions {
             layer: DEFAULT_CHANNEL_LAYER.to_owned(),
             workers: true,
             concurrency: None,
-            threads: None,
+            connection_threads: None,
             http_timeout: Duration::from_secs(60),
             websocket_handshake_timeout: Duration::from_secs(5),
             console: true,
@@ -81,8 +81,8 @@ impl RunserverOptions {
     /// still run, so that nothing has to move between processors. In return, a consumer that keeps
     /// its thread busy without awaiting anything holds up the connections of that thread: such
     /// work is for [synchronous consumers](crate::sync) or `tokio::task::spawn_blocking`.
-    pub fn threads(mut self, threads: Option<usize>) -> Self {
-        self.threads = threads;
+    pub fn connection_threads(mut self, threads: Option<usize>) -> Self {
+        self.connection_threads = threads;
         self
     }
 
@@ -165,10 +165,10 @@ pub async fn runserver(
 /// once.
 fn threads(options: &RunserverOptions, workers: &[Worker]) -> usize {
     let wanted = options
-        .threads
+        .connection_threads
         .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
     let concurrency = workers.iter().map(Worker::concurrency).min();
-    concurrency.map_or(wanted, |concurrency| wanted.min(concurrency))
+    wanted.min(concurrency.unwrap_or(wanted)).max(1)
 }
 
 fn workers(application: &Application, options: &RunserverOptions) -> Result<Vec<Worker>> {
@@ -251,7 +251,7 @@ impl fmt::Debug for RunserverOptions {
             .field("layer", &self.layer)
             .field("workers", &self.workers)
             .field("concurrency", &self.concurrency)
-            .field("threads", &self.threads)
+            .field("connection_threads", &self.connection_threads)
             .field("http_timeout", &self.http_timeout)
             .field(
                 "websocket_handshake_timeout",
