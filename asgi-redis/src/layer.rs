@@ -264,6 +264,14 @@ macro_rules! forward_to_layer {
                 self.layer.new_channel(pattern).await
             }
 
+            fn attach(
+                &self,
+                channels: &[::asgiref::ChannelName],
+                recipient: ::std::sync::Arc<dyn ::asgiref::Recipient>,
+            ) -> ::std::option::Option<::asgiref::Attachment> {
+                self.layer.attach(channels, recipient)
+            }
+
             fn is_process_local(&self) -> bool {
                 self.layer.is_process_local()
             }

@@ -4,8 +4,6 @@ use std::time::Duration;
 
 use asgiref::{ChannelLayer, Error, Groups, InMemoryChannelLayer, LayerConfig};
 
-use tokio::time::Instant;
-
 use crate::{capacity, channel, drain, group, number};
 
 #[tokio::test]
