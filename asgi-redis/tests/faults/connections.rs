@@ -1,14 +1,15 @@
 //! Connections that end, stall or cannot be made, while the servers are well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use asgi_redis::RedisChannelLayer;
-use asgiref::{ChannelLayer as _, Error, message};
+use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Error, message};
 
-use crate::support::pair::{Settings, channel, look, take};
+use crate::support::pair::{Settings, channel, group, look, take};
 use crate::support::proxy::FaultProxy;
 use crate::support::resp::Reply;
-use crate::support::server::RedisServer;
+use crate::support::server::{RedisOptions, RedisServer};
 use crate::support::{until, within};
 use crate::traffic::{DETECTION, IN_FLIGHT, Traffic};
 
@@ -317,4 +318,185 @@ async fn a_layer_may_be_there_before_its_server() {
     traffic.expect_flowing().await;
     traffic.finish().await.expect_lost_at_most(0);
     assert_eq!(server.command(&["PING"]), Reply::Bytes(b"PONG".to_vec()));
+}
+
+/// Members that got it would get it twice.
+#[tokio::test]
+async fn a_group_send_whose_reply_is_lost_is_not_repeated() {
+    let stage = Stage::set();
+    let sender = stage.sender();
+    let groups = sender.require_groups().expect("the layer has groups");
+    for member in ["one", "two", "process!three"] {
+        groups
+            .group_add(&group("chat"), &channel(member))
+            .await
+            .expect("added");
+    }
+    groups
+        .send_group(&group("empty"), message! {})
+        .await
+        .expect("sent");
+    // The members are asked for first, so that is the reply that must arrive.
+    stage.to_sender.delay(Duration::from_millis(100));
+    let chat = group("chat");
+    let send = groups.send_group(&chat, message! { "number" => 1 });
+    let (sent, ()) = within("send", async {
+        tokio::join!(send, async {
+            until("the messages to be there", || stage.waiting("one") == 1).await;
+            stage.to_sender.cut();
+            stage.to_sender.pass();
+        })
+    })
+    .await;
+    let error = sent.expect_err("nobody knows whether it was sent");
+    assert!(matches!(error, Error::Backend { .. }), "{error:?}");
+    let again = within("send", groups.send_group(&chat, message! { "number" => 2 })).await;
+    again.expect("the layer works again");
+    for member in ["one", "two", "process!"] {
+        assert_eq!(stage.waiting(member), 2, "{member}");
+    }
+}
+
+/// Their replies come nevertheless, and are nobody else's.
+#[tokio::test]
+async fn operations_that_are_given_up_do_not_disturb_others() {
+    const ROUNDS: i64 = 300;
+    let stage = Stage::set();
+    let sender = stage.sender();
+    let settings = stage.settings.clone();
+    let groups = sender.require_groups().expect("the layer has groups");
+    for number in 0..20 {
+        let name = group(&format!("group-{number}"));
+        let member = channel(&format!("member-{number}"));
+        groups.group_add(&name, &member).await.expect("added");
+    }
+    stage.to_sender.delay(Duration::from_millis(2));
+    let name = channel("given.up");
+    let given_up = async {
+        let mut accepted = 0;
+        for number in 0..ROUNDS {
+            let send = sender.send(&name, message! { "number" => number });
+            let patience = Duration::from_micros(rand::random_range(0..8_000));
+            if let Ok(sent) = tokio::time::timeout(patience, send).await {
+                match sent {
+                    Ok(()) => accepted += 1,
+                    Err(Error::ChannelFull { .. }) => break,
+                    Err(error) => panic!("{error:?}"),
+                }
+            }
+        }
+        accepted
+    };
+    let undisturbed = async {
+        for round in 0..200 {
+            let number = round % 20;
+            let name = group(&format!("group-{number}"));
+            let members = groups.group_channels(&name).await.expect("members");
+            let member = channel(&format!("member-{number}"));
+            assert!(members.iter().eq([&member]), "{members:?} of {name}");
+        }
+    };
+    let (accepted, ()) = within("both", async { tokio::join!(given_up, undisturbed) }).await;
+    stage.to_sender.pass();
+    sender
+        .send(&channel("end"), message! {})
+        .await
+        .expect("there is room");
+    let receiver = settings.ours();
+    let mut received = Vec::new();
+    while let Some((_, message)) = look(&receiver, "given.up").await {
+        received.push(message.int("number").expect("a number"));
+    }
+    assert!(
+        received.is_sorted_by(|one, next| one < next),
+        "{received:?}"
+    );
+    assert!(
+        received.len() >= accepted,
+        "{} of {accepted}",
+        received.len()
+    );
+}
+
+/// As long as something arrives the connection is alive, however long the whole takes.
+#[tokio::test]
+async fn a_narrow_network_is_no_fault() {
+    const MESSAGES: usize = 10;
+    let stage = Stage::set();
+    let (sender, receiver) = (stage.sender(), stage.receiver());
+    sender
+        .send(&channel("warm.up"), message! {})
+        .await
+        .expect("there is room");
+    assert_eq!(look(&receiver, "large").await, None);
+    stage.to_sender.throttle(2_000_000);
+    stage.to_receiver.throttle(2_000_000);
+    let name = channel("large");
+    let content = vec![b'x'; 1_000_000];
+    let sends = (0..MESSAGES).map(|number| {
+        let content = content.clone();
+        let number = i64::try_from(number).expect("small");
+        sender.send(&name, message! { "number" => number, "content" => content })
+    });
+    let sends = within("all sends", futures_util::future::join_all(sends));
+    let mut seen = BTreeSet::new();
+    let receive = async {
+        while seen.len() < MESSAGES {
+            let (_, message) = take(&receiver, "large").await;
+            assert!(seen.insert(message.int("number").expect("a number")));
+        }
+    };
+    let (sent, ()) = tokio::join!(sends, receive);
+    for sent in sent {
+        sent.expect("there is room");
+    }
+    assert_eq!(receiver.figures().interrupted_receives, 0);
+}
+
+/// As hosts do that save connections.
+#[tokio::test]
+async fn a_server_may_close_what_is_idle() {
+    let server = RedisOptions::new().set("timeout", "1").start();
+    let settings = Settings::on([&server]);
+    let (sender, receiver) = (settings.ours(), settings.ours());
+    let names = [channel("idle")];
+    for number in 0..2 {
+        sender
+            .send(&names[0], message! { "number" => number })
+            .await
+            .expect("there is room");
+        assert_eq!(
+            take(&receiver, "idle").await.1,
+            message! { "number" => number }
+        );
+        let receive = receiver.receive(&names);
+        tokio::pin!(receive);
+        let early = tokio::time::timeout(Duration::from_millis(2_500), &mut receive).await;
+        assert!(early.is_err(), "{early:?}");
+        let message = message! { "number" => 10 + number };
+        sender
+            .send(&names[0], message.clone())
+            .await
+            .expect("there is room");
+        let received = within("the message", receive)
+            .await
+            .expect("the layer works");
+        assert_eq!(received.1, message);
+    }
+}
+
+#[tokio::test]
+async fn a_server_with_too_many_clients_is_waited_for() {
+    let server = RedisServer::start();
+    let settings = Settings::on([&server]);
+    let traffic = Traffic::start(settings.ours(), settings.ours());
+    traffic.expect_flowing().await;
+    let mut control = server.connect();
+    let mut tell = |command: &[&str]| control.call(command).expect("the server answers");
+    tell(&["CONFIG", "SET", "maxclients", "1"]);
+    tell(&["CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes"]);
+    traffic.expect_failing().await;
+    tell(&["CONFIG", "SET", "maxclients", "1000"]);
+    traffic.expect_flowing().await;
+    traffic.finish().await.expect_lost_at_most(IN_FLIGHT);
 }

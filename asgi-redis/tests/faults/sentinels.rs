@@ -71,3 +71,18 @@ async fn discovered_services_are_a_ring_in_the_order_of_their_names() {
         assert_eq!(take(&discovered, &name).await, (name, message));
     }
 }
+
+/// They are asked where the masters are, and for nothing else.
+#[tokio::test]
+async fn the_sentinels_may_be_away() {
+    let mut sentinels = Sentinels::start(&["alpha"]);
+    let traffic = Traffic::start(layer(&sentinels, &[]), layer(&sentinels, &["alpha"]));
+    traffic.expect_flowing().await;
+    sentinels.kill_sentinels();
+    for _ in 0..5 {
+        traffic.expect_flowing().await;
+    }
+    let record = traffic.finish().await;
+    record.expect_no_errors();
+    record.expect_lost_at_most(0);
+}

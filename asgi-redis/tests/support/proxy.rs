@@ -20,6 +20,8 @@ pub enum Fate {
     Pass,
     /// It arrives this much later.
     Delay(Duration),
+    /// It arrives no faster than this many bytes per second.
+    Throttle(u32),
     /// It is held back for as long as this lasts; nothing closes.
     Hold,
 }
@@ -153,6 +155,14 @@ impl FaultProxy {
         });
     }
 
+    /// No more than `bytes_per_second` arrive on each connection, each way.
+    pub fn throttle(&self, bytes_per_second: u32) {
+        self.change(|control| {
+            control.requests = Fate::Throttle(bytes_per_second);
+            control.replies = Fate::Throttle(bytes_per_second);
+        });
+    }
+
     /// Closes all connections, with what was held back on them.
     pub fn cut(&self) {
         self.change(|control| {
@@ -248,8 +258,13 @@ impl Direction {
                 return self.wait_while_held().await;
             };
             let now = self.watcher.borrow().fate(self.way, self.generation);
-            if let Fate::Delay(delay) = now {
-                tokio::time::sleep(delay).await;
+            match now {
+                Fate::Delay(delay) => tokio::time::sleep(delay).await,
+                Fate::Throttle(rate) => {
+                    let seconds = length as f64 / f64::from(rate);
+                    tokio::time::sleep(Duration::from_secs_f64(seconds)).await;
+                }
+                Fate::Pass | Fate::Hold => {}
             }
             self.wait_while_held().await;
             if to.write_all(&buffer[..length]).await.is_err() {

@@ -96,6 +96,11 @@ impl Sentinels {
         self.expect_another_master(service, old);
     }
 
+    /// Kills the sentinels and leaves the servers.
+    pub fn kill_sentinels(&mut self) {
+        self.sentinels.clear();
+    }
+
     fn service(&self, name: &str) -> &Service {
         let mut services = self.services.iter();
         services

@@ -1,6 +1,7 @@
 //! What users of a site have: HTTP requests and WebSockets.
 
 use std::net::{Ipv4Addr, TcpStream as StdTcpStream};
+use std::time::Duration;
 
 use axum::body::{Body, Bytes};
 use axum::http::{Request, StatusCode};
@@ -40,6 +41,13 @@ impl Http {
     /// As [`get`](Self::get), but waits for as long as the server does.
     pub(crate) async fn get_unbounded(&self, path: &str) -> (StatusCode, Bytes) {
         self.request("GET", path, Body::empty()).await
+    }
+
+    /// The status of an answer, if one comes within a second.
+    pub(crate) async fn try_get(&self, path: &str) -> Option<StatusCode> {
+        let answer = self.get_unbounded(path);
+        let answer = tokio::time::timeout(Duration::from_secs(1), answer).await;
+        answer.ok().map(|(status, _)| status)
     }
 
     pub(crate) async fn post(&self, path: &str, body: Bytes) -> (StatusCode, Bytes) {

@@ -5,6 +5,7 @@ mod support;
 
 mod client;
 mod mixed;
+mod outage;
 mod program;
 mod readers;
 mod restart;
