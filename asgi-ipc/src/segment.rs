@@ -26,6 +26,9 @@ pub(crate) type Checked<T> = Result<T, Damage>;
 pub(crate) struct Segment {
     base: NonNull<u8>,
     len: usize,
+    /// How many words are stored until the process "dies": later ones are not.
+    #[cfg(test)]
+    life: AtomicU64,
 }
 
 // SAFETY: the mapping belongs to the process, not to a thread, and stays until the value is
@@ -45,7 +48,36 @@ impl Segment {
         let base = unsafe { rustix::mm::mmap(std::ptr::null_mut(), len, access, flags, file, 0)? };
         let base = NonNull::new(base.cast::<u8>())
             .ok_or_else(|| io::Error::other("the segment was mapped at address zero"))?;
-        Ok(Self { base, len })
+        Ok(Self {
+            base,
+            len,
+            #[cfg(test)]
+            life: AtomicU64::new(u64::MAX),
+        })
+    }
+
+    /// Lets what is stored after so many words be lost, as if the process were killed then.
+    #[cfg(test)]
+    pub(crate) fn die_after(&self, stores: u64) {
+        self.life.store(stores, Ordering::Relaxed);
+    }
+
+    #[cfg(test)]
+    fn is_alive(&self) -> bool {
+        let one_less = |life: u64| life.checked_sub(1);
+        let life = self
+            .life
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_less);
+        life.is_ok()
+    }
+
+    #[cfg(not(test))]
+    #[expect(
+        clippy::unused_self,
+        reason = "a process that is not tested lives until it is killed"
+    )]
+    const fn is_alive(&self) -> bool {
+        true
     }
 
     /// The word at `at`, for what is done without the lock.
@@ -65,7 +97,10 @@ impl Segment {
     /// What was stored before is in memory before this is: an owner that dies leaves a beginning
     /// of what it did, never a later part without an earlier one.
     pub(crate) fn store(&self, at: usize, value: u32) -> Checked<()> {
-        self.word(at)?.store(value, Ordering::Release);
+        let word = self.word(at)?;
+        if self.is_alive() {
+            word.store(value, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -74,7 +109,10 @@ impl Segment {
     }
 
     pub(crate) fn store_long(&self, at: usize, value: u64) -> Checked<()> {
-        self.long(at)?.store(value, Ordering::Release);
+        let long = self.long(at)?;
+        if self.is_alive() {
+            long.store(value, Ordering::Release);
+        }
         Ok(())
     }
 
@@ -82,6 +120,9 @@ impl Segment {
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> Checked<()> {
         let (chunks, rest) = bytes.as_chunks::<8>();
         let longs = self.longs(at, bytes.len().div_ceil(8))?;
+        if !self.is_alive() {
+            return Ok(());
+        }
         for (long, chunk) in longs.iter().zip(chunks) {
             long.store(u64::from_ne_bytes(*chunk), Ordering::Relaxed);
         }
@@ -124,7 +165,9 @@ impl Segment {
     /// Zeroes `count` bytes from `at`, both multiples of eight.
     pub(crate) fn clear(&self, at: usize, count: usize) -> Checked<()> {
         for long in self.longs(at, count / 8)? {
-            long.store(0, Ordering::Relaxed);
+            if self.is_alive() {
+                long.store(0, Ordering::Relaxed);
+            }
         }
         Ok(())
     }

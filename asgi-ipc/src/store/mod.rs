@@ -16,6 +16,8 @@ mod overview;
 mod pools;
 mod reclaim;
 mod repair;
+#[cfg(test)]
+mod tests;
 
 use std::cell::Cell;
 use std::fs::File;
