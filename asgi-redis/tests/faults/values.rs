@@ -1,6 +1,11 @@
 //! Keys in the server that hold what nobody expects there.
 
+use std::collections::BTreeSet;
+
 use asgiref::{ChannelLayer as _, ChannelLayerExt as _, message};
+
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
 
 use crate::support::pair::{Settings, channel, group, look, take};
 use crate::support::server::RedisServer;
@@ -67,8 +72,61 @@ async fn list_items_that_lead_to_no_message_are_skipped() {
                 .collect();
             server.command(&planted);
             push(key.as_bytes());
-            expect_skipped(&settings, queue, &command.join(" ")).await;
+            let counted = expect_skipped(&settings, queue, &command.join(" ")).await;
+            assert_eq!(counted, 1, "{command:?}");
             server.command(&["DEL", &key]);
+        }
+    }
+}
+
+/// What is taken together with it, for other readers of the process, is not lost.
+#[tokio::test]
+async fn poison_takes_no_messages_with_it() {
+    const MESSAGES: i64 = 200;
+    const READERS: usize = 16;
+    let server = RedisServer::shared();
+    for plant in [
+        &["HSET", "other", "field", "value"][..],
+        &["SET", "other", "no message"],
+        &["DEL", "other"],
+    ] {
+        let settings = Settings::shared().capacity(1_000);
+        let (sender, receiver) = (settings.ours(), settings.ours());
+        let key = settings.key("other");
+        let planted: Vec<_> = plant
+            .iter()
+            .map(|word| if *word == "other" { &*key } else { *word })
+            .collect();
+        server.command(&planted);
+        for number in 0..MESSAGES {
+            let message = message! { "number" => number };
+            sender
+                .send(&channel("mixed"), message)
+                .await
+                .expect("there is room");
+            if number % 7 == 1 {
+                server.command(&["RPUSH", &settings.key("mixed"), &key]);
+            }
+        }
+        let (sink, mut received) = mpsc::channel(READERS);
+        let mut readers = JoinSet::new();
+        for _ in 0..READERS {
+            let (receiver, sink) = (receiver.clone(), sink.clone());
+            readers.spawn(async move {
+                let names = [channel("mixed")];
+                loop {
+                    let (_, message) = receiver.receive(&names).await.expect("the layer works");
+                    let number = message.int("number").expect("a number");
+                    sink.send(number).await.expect("the test waits");
+                }
+            });
+        }
+        let mut seen = BTreeSet::new();
+        while seen.len() < MESSAGES as usize {
+            let missing = MESSAGES as usize - seen.len();
+            let next = within(format!("{missing} more with {plant:?}"), received.recv()).await;
+            let number = next.expect("the readers live");
+            assert!(seen.insert(number), "{number} came twice");
         }
     }
 }
