@@ -34,6 +34,8 @@ impl OneProcess {
         let layer = IpcChannelLayer::builder()
             .directory(self.segments.path())
             .prefix(prefix)
+            .message_memory(8 << 20)
+            .group_memory(1 << 20)
             .expiry(Self::EXPIRY)
             .group_expiry(Duration::from_secs(4))
             .capacity(10)

@@ -25,6 +25,8 @@ const CAPACITY: usize = 10;
 fn layer(directory: &Path) -> IpcChannelLayer {
     let layer = IpcChannelLayer::builder()
         .directory(directory)
+        .message_memory(8 << 20)
+        .group_memory(1 << 20)
         .expiry(EXPIRY)
         .group_expiry(GROUP_EXPIRY)
         .capacity(CAPACITY)

@@ -24,7 +24,11 @@ use support::Segments;
 const WORK: ChannelName = ChannelName::from_static("work");
 
 fn layer(directory: &Path) -> IpcChannelLayer {
-    let layer = IpcChannelLayer::builder().directory(directory).build();
+    let layer = IpcChannelLayer::builder()
+        .directory(directory)
+        .message_memory(1 << 20)
+        .group_memory(1 << 20)
+        .build();
     layer.expect("a segment can be made")
 }
 
