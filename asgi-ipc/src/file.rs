@@ -66,10 +66,14 @@ pub(crate) struct Opened {
 
 impl Opened {
     /// The permissions of the segment, for files that go with it.
-    pub(crate) fn mode(&self) -> Result<u32, Error> {
-        let metadata = self.file.metadata();
-        let metadata = metadata.map_err(|source| Error::io("look at", "the segment", source))?;
-        Ok(metadata.mode() & 0o666)
+    pub(crate) fn mode(&self, path: &Path) -> Result<u32, Error> {
+        Ok(metadata(&self.file, path)?.mode() & 0o666)
+    }
+
+    /// The user and the group the segment belongs to.
+    pub(crate) fn owner(&self, path: &Path) -> Result<(u32, u32), Error> {
+        let metadata = metadata(&self.file, path)?;
+        Ok((metadata.uid(), metadata.gid()))
     }
 
     pub(crate) fn map(&self, path: &Path) -> Result<Segment, Error> {
@@ -87,7 +91,7 @@ pub(crate) fn open_or_create(
     let layout = Layout::new(message_memory, group_memory);
     let deadline = Instant::now() + PATIENCE;
     loop {
-        let file = open(path, Some(mode))?;
+        let file = open_or_make(path, mode, deadline)?;
         lock_within(&file, path, deadline)?;
         if !is_at(&file, path)? {
             // It was removed while we waited.
@@ -126,7 +130,7 @@ pub(crate) fn open_or_create(
 
 /// Opens the segment at `path`, of whatever size.
 pub(crate) fn open_existing(path: &Path) -> Result<Opened, Error> {
-    let file = open(path, None)?;
+    let file = check_is_file(try_open(path, None), path)?;
     lock_within(&file, path, Instant::now() + PATIENCE)?;
     let opened = read_header(&file, path)?.ok_or_else(|| foreign(path, "it is empty"))?;
     unlock(&opened.file, path)?;
@@ -170,18 +174,37 @@ pub(crate) fn list(directory: &Path) -> Result<Vec<String>, Error> {
     Ok(prefixes)
 }
 
-fn open(path: &Path, mode: Option<u32>) -> Result<File, Error> {
+/// Opens the file, or makes an empty one. A file that is there is not opened for making: systems
+/// refuse that for the files of others in directories such as this.
+fn open_or_make(path: &Path, mode: u32, deadline: Instant) -> Result<File, Error> {
+    loop {
+        let opened = match try_open(path, None) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => try_open(path, Some(mode)),
+            opened => opened,
+        };
+        match opened {
+            // Somebody else made it meanwhile.
+            Err(error)
+                if error.kind() == io::ErrorKind::AlreadyExists && Instant::now() < deadline => {}
+            opened => return check_is_file(opened, path),
+        }
+    }
+}
+
+fn try_open(path: &Path, make: Option<u32>) -> io::Result<File> {
     let mut options = OpenOptions::new();
     options.read(true).write(true);
     // Others may make files in this directory too: a link would lead anywhere, and opening a pipe
     // would wait for its other end.
     options.custom_flags((OFlags::NOFOLLOW | OFlags::NONBLOCK).bits() as i32);
-    if let Some(mode) = mode {
-        options.create(true).truncate(false).mode(mode);
+    if let Some(mode) = make {
+        options.create_new(true).mode(mode);
     }
-    let file = options
-        .open(path)
-        .map_err(|source| Error::io("open", path, source))?;
+    options.open(path)
+}
+
+fn check_is_file(opened: io::Result<File>, path: &Path) -> Result<File, Error> {
+    let file = opened.map_err(|source| Error::io("open", path, source))?;
     if !metadata(&file, path)?.is_file() {
         return Err(foreign(path, "it is not a file"));
     }

@@ -100,7 +100,7 @@ pub fn list(directory: impl AsRef<Path>) -> Result<Vec<String>, Error> {
 pub fn inspect(directory: impl AsRef<Path>, prefix: &str) -> Result<Inspection, Error> {
     let path = path(directory.as_ref(), prefix)?;
     let opened = file::open_existing(&path)?;
-    let store = Store::open(&path, &opened, opened.mode()?, Duration::MAX)?;
+    let store = Store::open(&path, &opened, opened.mode(&path)?, Duration::MAX)?;
     let (mut inspection, _) = store.run(|locked| {
         Ok(Inspection {
             path: path.clone(),

@@ -6,7 +6,7 @@
 use std::collections::HashMap;
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
-use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _};
+use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -21,15 +21,18 @@ use crate::layout::MAX_CLIENTS;
 pub(crate) struct Peers {
     segment: PathBuf,
     id: u64,
+    /// The user and the group the segment belongs to.
+    owner: (u32, u32),
     /// Pipes of others, open for writing.
     open: Mutex<HashMap<u32, File>>,
 }
 
 impl Peers {
-    pub(crate) fn new(segment: &Path, id: u64) -> Self {
+    pub(crate) fn new(segment: &Path, id: u64, owner: (u32, u32)) -> Self {
         Self {
             segment: segment.to_owned(),
             id,
+            owner,
             open: Mutex::new(HashMap::new()),
         }
     }
@@ -39,15 +42,18 @@ impl Peers {
         for slot in 1..=MAX_CLIENTS {
             let path = wake_path(&self.segment, self.id, slot);
             match mkfifoat(CWD, &path, Mode::from_raw_mode(mode)) {
-                Ok(()) => {
-                    // The mask of the process may have taken away what others need.
-                    std::fs::set_permissions(&path, std::fs::Permissions::from_mode(mode))
-                        .map_err(|source| Error::io("make", &path, source))?;
-                }
+                Ok(()) => self
+                    .give_away(&path, mode)
+                    .map_err(|source| Error::io("make", &path, source))?,
                 Err(Errno::EXIST) => {}
                 Err(errno) => return Err(Error::io("make", path, errno.into())),
             }
-            let mut pipe = open_pipe(&path).map_err(|source| Error::io("open", &path, source))?;
+            let mut pipe = match open_pipe(&path) {
+                Ok(pipe) => pipe,
+                // It was made by another user, who does not share it.
+                Err(error) if error.kind() == io::ErrorKind::PermissionDenied => continue,
+                Err(source) => return Err(Error::io("open", path, source)),
+            };
             match pipe.try_lock() {
                 Ok(()) => {
                     drain(&mut pipe);
@@ -58,6 +64,18 @@ impl Peers {
             }
         }
         Err(Error::TooManyClients { limit: MAX_CLIENTS })
+    }
+
+    /// Lets those use a new pipe who may use the segment.
+    fn give_away(&self, path: &Path, mode: u32) -> io::Result<()> {
+        // The mask of the process may have taken away what others need.
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode))?;
+        // The superuser looks into the segments of others.
+        if rustix::process::geteuid().is_root() {
+            let (user, group) = self.owner;
+            chown(path, Some(user), Some(group))?;
+        }
+        Ok(())
     }
 
     /// Whether somebody has the place. If that cannot be found out, nobody is taken for dead.

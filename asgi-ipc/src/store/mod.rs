@@ -72,7 +72,7 @@ impl Store {
     ) -> Result<Self, Error> {
         let segment = opened.map(path)?;
         let layout = opened.layout.clone();
-        let peers = Peers::new(path, opened.id);
+        let peers = Peers::new(path, opened.id, opened.owner(path)?);
         let (slot, pipe) = peers.claim(mode)?;
         // Nobody else writes this: the place is ours.
         let at = layout.clients.at(slot)? + client::INCARNATION;
