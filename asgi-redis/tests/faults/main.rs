@@ -6,7 +6,9 @@ mod support;
 
 mod clusters;
 mod connections;
+mod replies;
 mod sentinels;
 mod servers;
+mod stage;
 mod traffic;
 mod values;
