@@ -93,7 +93,7 @@ struct Runserver {
     )]
     #[arg(value_parser = clap::value_parser!(u64).range(1..))]
     websocket_handshake_timeout: u64,
-    /// Threads for connections and what they ask for; one for each processor if not given
+    /// Threads for connections and what they ask for; two for each processor if not given
     #[arg(long, value_name = "N", value_parser = RangedU64ValueParser::<usize>::new().range(1..))]
     connection_threads: Option<usize>,
     #[command(flatten)]

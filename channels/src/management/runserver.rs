@@ -17,6 +17,10 @@ use crate::management::console::Console;
 use crate::management::threads::Threads;
 use crate::worker::Worker;
 
+/// Connections do not change threads, so the system has to spread the threads over the processors.
+/// With as many as there are processors it cannot when anything else runs beside them.
+const THREADS_PER_PROCESSOR: usize = 2;
+
 /// How [`runserver`] runs.
 #[must_use]
 pub struct RunserverOptions {
@@ -74,7 +78,7 @@ impl RunserverOptions {
         self
     }
 
-    /// On how many threads connections are served and consumers run. Default: one for each
+    /// On how many threads connections are served and consumers run. Default: two for each
     /// processor; in any case no more than consumers that may run at once.
     ///
     /// A connection stays on its thread, and its messages are consumed there if a consumer may
@@ -161,12 +165,11 @@ pub async fn runserver(
     stopped
 }
 
-/// How many threads to serve on: no more than there are processors, or consumers that may run at
-/// once.
+/// How many threads to serve on: no more than consumers that may run at once.
 fn threads(options: &RunserverOptions, workers: &[Worker]) -> usize {
     let wanted = options
         .connection_threads
-        .unwrap_or_else(|| available_parallelism().map_or(1, usize::from));
+        .unwrap_or_else(|| THREADS_PER_PROCESSOR * available_parallelism().map_or(1, usize::from));
     let concurrency = workers.iter().map(Worker::concurrency).min();
     wanted.min(concurrency.unwrap_or(wanted)).max(1)
 }
