@@ -231,10 +231,8 @@ impl Resolver for Part {
 
 impl Part {
     async fn ask(&self, node: &Address, options: &ConnectionOptions) -> Result<Option<Address>> {
-        let pipe = connect(node, options, &node.to_string().into()).await?;
-        let reply = pipe
-            .answer(&Arc::new(Command::new("CLUSTER SLOTS")))
-            .await?;
+        let mut line = connect(node, options, &node.to_string().into()).await?;
+        let reply = line.call(&Command::new("CLUSTER SLOTS")).await?;
         for range in reply.into_array().unwrap_or_default() {
             let range = range.into_array().unwrap_or_default();
             let [from, to, master, ..] = range.as_slice() else {

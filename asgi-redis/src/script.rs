@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
-use crate::connection::{Command, Pipe, Reply, Server, encode_words};
+use crate::connection::{Command, Line, Reply, Server, encode_words};
 use crate::error::{Error, Result};
 
 /// A script, called by its hash; its text is sent to servers that do not have it.
@@ -50,23 +50,24 @@ impl Script {
     pub(crate) async fn run(&self, server: &Server, command: Command) -> Result<Reply> {
         let command = Arc::new(command);
         match server.call(&command).await {
-            Err(error) if is_unknown(&error) => server.call(&self.with_text(&command)).await,
+            Err(error) if is_unknown(&error) => {
+                server.call(&Arc::new(self.with_text(&command))).await
+            }
             answer => answer,
         }
     }
 
-    /// The same on a certain connection.
-    pub(crate) async fn run_on(&self, pipe: &Pipe, command: Command) -> Result<Reply> {
-        let command = Arc::new(command);
-        match pipe.answer(&command).await {
-            Err(error) if is_unknown(&error) => pipe.answer(&self.with_text(&command)).await,
+    /// The same on a connection of the caller's own.
+    pub(crate) async fn run_on(&self, line: &mut Line, command: Command) -> Result<Reply> {
+        match line.call(&command).await {
+            Err(error) if is_unknown(&error) => line.call(&self.with_text(&command)).await,
             answer => answer,
         }
     }
 
-    fn with_text(&self, command: &Command) -> Arc<Command> {
+    fn with_text(&self, command: &Command) -> Command {
         let (head, words) = &self.by_text;
-        Arc::new(command.headed(head.clone(), *words))
+        command.headed(head.clone(), *words)
     }
 }
 

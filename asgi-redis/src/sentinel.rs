@@ -288,9 +288,9 @@ impl Service {
         sentinel: &Address,
         options: &ConnectionOptions,
     ) -> Result<Option<Address>> {
-        let pipe = connect(sentinel, options, &sentinel.to_string().into()).await?;
+        let mut line = connect(sentinel, options, &sentinel.to_string().into()).await?;
         let command = Command::new("SENTINEL get-master-addr-by-name").arg(&*self.name);
-        let reply = pipe.answer(&Arc::new(command)).await?;
+        let reply = line.call(&command).await?;
         let mut parts = reply
             .into_array()
             .unwrap_or_default()

@@ -2,6 +2,7 @@
 //! restored.
 
 mod address;
+mod line;
 mod options;
 mod pipe;
 mod resp;
@@ -9,7 +10,7 @@ mod server;
 mod stream;
 
 pub(crate) use address::{Address, PORT, Place, SENTINEL_PORT};
+pub(crate) use line::Line;
 pub(crate) use options::ConnectionOptions;
-pub(crate) use pipe::Pipe;
 pub(crate) use resp::{Command, Reply, encode_words, read as read_reply};
 pub(crate) use server::{Resolver, Server, connect, jittered_pause};

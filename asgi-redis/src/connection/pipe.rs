@@ -95,20 +95,11 @@ impl Pipe {
     /// `Err(Unsent)` if the connection was over before the command was taken: it can be sent
     /// elsewhere.
     pub(crate) async fn call(&self, command: &Arc<Command>) -> Result<Result<Reply>, Unsent> {
-        self.call_within(command, self.response_timeout).await
-    }
-
-    /// The same with another limit for the answer.
-    pub(crate) async fn call_within(
-        &self,
-        command: &Arc<Command>,
-        limit: Duration,
-    ) -> Result<Result<Reply>, Unsent> {
         let (answer, answered) = oneshot::channel();
         let request = Request {
             command: Arc::clone(command),
             answer,
-            limit,
+            limit: self.response_timeout,
         };
         if self.requests.send(request).await.is_err() {
             return Err(Unsent);
@@ -118,16 +109,6 @@ impl Pipe {
                 server: Arc::clone(&self.server),
             })
         }))
-    }
-
-    /// The answer to a command, for callers who have no other connection to try.
-    pub(crate) async fn answer(&self, command: &Arc<Command>) -> Result<Reply> {
-        match self.call(command).await {
-            Ok(answer) => answer,
-            Err(Unsent) => Err(Error::Lost {
-                server: Arc::clone(&self.server),
-            }),
-        }
     }
 
     /// Sends several commands and waits for all answers.
@@ -308,14 +289,7 @@ impl Driver {
             next.since = self.now;
         }
         if let Some(answer) = due.answer {
-            let _ = answer.send(match reply {
-                Reply::Refusal(code, message) => Err(Error::Refused {
-                    server: Arc::clone(&self.server),
-                    code: code.into(),
-                    message: message.into(),
-                }),
-                reply => Ok(reply),
-            });
+            let _ = answer.send(reply.or_refusal(&self.server));
         }
         Ok(())
     }

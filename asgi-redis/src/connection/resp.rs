@@ -1,6 +1,10 @@
 //! The Redis protocol (RESP2): commands as bytes, replies from bytes.
 
+use std::sync::Arc;
+
 use bytes::{Buf as _, BufMut as _, Bytes, BytesMut};
+
+use crate::error::Error;
 
 /// A body up to this size is copied out of the piece it came in, in bytes, so that one small
 /// message that is kept does not keep a whole batch in memory.
@@ -134,6 +138,18 @@ pub(crate) enum Reply {
 }
 
 impl Reply {
+    /// The reply, or the error that it is.
+    pub(crate) fn or_refusal(self, server: &Arc<str>) -> Result<Self, Error> {
+        match self {
+            Self::Refusal(code, message) => Err(Error::Refused {
+                server: Arc::clone(server),
+                code: code.into(),
+                message: message.into(),
+            }),
+            reply => Ok(reply),
+        }
+    }
+
     pub(crate) fn into_bytes(self) -> Option<Bytes> {
         match self {
             Self::Text(bytes) => Some(bytes),

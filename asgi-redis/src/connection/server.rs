@@ -8,6 +8,7 @@ use rand::Rng as _;
 use tokio::time::{Instant, sleep, sleep_until, timeout};
 
 use super::address::Address;
+use super::line::Line;
 use super::options::ConnectionOptions;
 use super::pipe::{Pipe, Unsent};
 use super::resp::{Command, Reply};
@@ -26,9 +27,6 @@ pub(crate) trait Resolver: std::fmt::Debug + Send + Sync {
 
     /// Where it is now.
     async fn resolve(&self, options: &ConnectionOptions) -> Result<Address>;
-
-    /// What the server said that made it the wrong one.
-    async fn wrong_server(&self, _error: &Error) {}
 }
 
 #[async_trait::async_trait]
@@ -96,7 +94,7 @@ impl Server {
                 Ok(Err(error)) if error.is_refused_for_now() => error,
                 Ok(answer) => return answer,
             };
-            self.refused(&pipe, &error).await;
+            self.refused(&pipe, &error);
             if Instant::now() + pause > deadline {
                 return Err(error);
             }
@@ -106,9 +104,8 @@ impl Server {
     }
 
     /// Draws the conclusions from a refusal that has to do with the server, not the command.
-    pub(crate) async fn refused(&self, pipe: &Pipe, error: &Error) {
+    fn refused(&self, pipe: &Pipe, error: &Error) {
         if error.is_wrong_server() {
-            self.resolver.wrong_server(error).await;
             let mut current = lock(&self.current);
             if current.as_ref().is_some_and(|shared| shared.is_same(pipe)) {
                 *current = None;
@@ -129,7 +126,7 @@ impl Server {
     }
 
     /// A connection of its own.
-    pub(crate) async fn open(&self) -> Result<Pipe> {
+    pub(crate) async fn open(&self) -> Result<Line> {
         let limit = self.options.connect_timeout;
         let attempt = async {
             let address = self.resolver.resolve(&self.options).await?;
@@ -154,7 +151,8 @@ impl Server {
                 sleep_until(retry_at).await;
             }
             match self.open().await {
-                Ok(pipe) => {
+                Ok(line) => {
+                    let pipe = Pipe::start(line.into_stream(), &self.name, &self.options);
                     *lock(&self.current) = Some(pipe.clone());
                     let trouble = std::mem::take(&mut *lock(&self.trouble));
                     if trouble.attempts > 0 {
@@ -213,11 +211,11 @@ pub(crate) async fn connect(
     address: &Address,
     options: &ConnectionOptions,
     name: &Arc<str>,
-) -> Result<Pipe> {
+) -> Result<Line> {
     let stream = stream::open(address, options)
         .await
         .map_err(|source| Error::connect(name, source))?;
-    let pipe = Pipe::start(stream, name, options);
+    let mut line = Line::new(stream, name, options);
     let mut commands = Vec::new();
     if let Some(password) = &address.password {
         let command = Command::new("AUTH");
@@ -225,21 +223,24 @@ pub(crate) async fn connect(
             Some(username) => command.arg(username),
             None => command,
         };
-        commands.push(Arc::new(command.arg(password)));
+        commands.push(command.arg(password));
     }
     if address.database > 0 {
-        commands.push(Arc::new(Command::new("SELECT").int(address.database)));
+        commands.push(Command::new("SELECT").int(address.database));
     }
     if commands.is_empty() {
         // Shows that it is a server, and one that lets us in.
-        commands.push(Arc::new(Command::new("PING")));
+        commands.push(Command::new("PING"));
     }
-    match pipe.call_all(commands).await {
-        Ok(_) => Ok(pipe),
-        // It is there, and says so when it is asked to do something.
-        Err(error) if error.code() == Some("LOADING") => Ok(pipe),
-        Err(error) => Err(error),
+    for command in commands {
+        match line.call(&command).await {
+            Ok(_) => {}
+            // It is there, and says so when it is asked to do something.
+            Err(error) if error.code() == Some("LOADING") => {}
+            Err(error) => return Err(error),
+        }
     }
+    Ok(line)
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {

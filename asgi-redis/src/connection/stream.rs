@@ -11,9 +11,9 @@ use super::address::{Address, Place};
 use super::options::ConnectionOptions;
 
 /// A connection of any kind.
-pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Unpin {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Send + Sync + Unpin {}
 
-impl<S: AsyncRead + AsyncWrite + Send + Unpin> Stream for S {}
+impl<S: AsyncRead + AsyncWrite + Send + Sync + Unpin> Stream for S {}
 
 /// Opens a connection; the caller limits how long that takes.
 pub(crate) async fn open(

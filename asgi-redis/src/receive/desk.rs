@@ -8,7 +8,7 @@ use asgiref::{ChannelKind, ChannelName};
 use rand::seq::SliceRandom as _;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::connection::{Command, Pipe, Reply, jittered_pause};
+use crate::connection::{Command, Line, Reply, jittered_pause};
 use crate::error::{Error, Result};
 use crate::receive::Hub;
 use crate::script;
@@ -96,7 +96,7 @@ struct Desk {
     /// The list whose elements end a blocking read.
     wake_key: String,
     /// The connection for blocking reads.
-    reader: Option<Pipe>,
+    reader: Option<Line>,
     /// Whether there was nothing left when it was last looked.
     quiet: bool,
     /// How many messages were taken so far.
@@ -145,18 +145,23 @@ impl Desk {
         self.hub.shards.get(self.number)
     }
 
-    async fn reader(&mut self) -> Result<Pipe> {
-        if let Some(pipe) = self.reader.as_ref().filter(|pipe| pipe.is_alive()) {
-            return Ok(pipe.clone());
+    /// The connection for blocking reads, to be given back to [`reader`](Self::reader) if nothing
+    /// failed on it.
+    async fn line(&mut self) -> Result<Line> {
+        match self.reader.take() {
+            Some(mut line) => {
+                line.check().await?;
+                Ok(line)
+            }
+            None => {
+                self.check_data_at = Instant::now();
+                self.shard().server.open().await
+            }
         }
-        let pipe = self.shard().server.open().await?;
-        self.check_data_at = Instant::now();
-        self.reader = Some(pipe.clone());
-        Ok(pipe)
     }
 
     /// Looks now and then whether the mark that was found on the server is still there.
-    async fn check_data(&mut self, pipe: &Pipe) -> Result<()> {
+    async fn check_data(&mut self, line: &mut Line) -> Result<()> {
         if Instant::now() < self.check_data_at {
             return Ok(());
         }
@@ -167,7 +172,7 @@ impl Desk {
             .command([self.shard().keys.data()], 64)
             .arg(random_name())
             .int(life);
-        let mark = script::DATA.run_on(pipe, command).await?;
+        let mark = script::DATA.run_on(line, command).await?;
         let mark = mark.into_bytes().ok_or_else(|| self.misunderstood())?;
         let mut state = self.hub.lock();
         let known = &mut state.desks[self.number].data;
@@ -248,15 +253,7 @@ impl Desk {
     }
 
     async fn look(&mut self, look: Look) -> Result<()> {
-        let server = &self.hub.shards.get(self.number).server;
-        let pipe = match server.pipe().await {
-            Ok(pipe) => pipe,
-            Err(error) => {
-                let _ = look.answer.send(Err(error));
-                return Ok(());
-            }
-        };
-        let taken = self.take(&pipe, &look.queues, 1, None).await;
+        let taken = self.take(None, &look.queues, 1, None).await;
         let answer = match taken {
             Ok(mut taken) => Ok(taken.parcels.pop().map(Ready::Parcel)),
             Err(error) => Err(error),
@@ -269,23 +266,24 @@ impl Desk {
 
     /// Asks for messages on the channels that somebody waits for; returns whether any came.
     async fn ask(&mut self, mut demand: Vec<Demand>) -> Result<bool> {
-        let pipe = self.reader().await?;
+        let mut line = self.line().await?;
         demand.shuffle(&mut rand::rng());
         let mut found = false;
         for demand in demand.into_iter().take(MAX_ASKED) {
             let shards = self.hub.shards.all.len();
             let claim = self.hub.lock().claim(&demand.class, shards);
             if let Some(claim) = claim {
-                found |= self.fetch(&pipe, claim, &demand.queues, None).await?;
+                found |= self.fetch(&mut line, claim, &demand.queues, None).await?;
             }
         }
+        self.reader = Some(line);
         Ok(found)
     }
 
     /// Waits until a message comes, or there is something else to do.
     async fn wait(&mut self, demand: Vec<Demand>) -> Result<()> {
-        let pipe = self.reader().await?;
-        self.check_data(&pipe).await?;
+        let mut line = self.line().await?;
+        self.check_data(&mut line).await?;
         let mut queues: Vec<&ChannelName> = demand
             .iter()
             .flat_map(|demand| demand.queues.iter())
@@ -298,12 +296,12 @@ impl Desk {
         for queue in &queues {
             command.push(self.shard().keys.queue(queue.as_str()));
         }
-        let command = Arc::new(command.int(BLOCK));
+        let command = command.int(BLOCK);
         self.hub.lock().cover(self.number, &demand);
 
         let limit = Duration::from_secs(BLOCK.into()) + GRACE;
         let reply = {
-            let mut blocked = std::pin::pin!(pipe.call_within(&command, limit));
+            let mut blocked = std::pin::pin!(line.call_within(&command, limit));
             loop {
                 tokio::select! {
                     biased;
@@ -332,20 +330,22 @@ impl Desk {
             }
         };
         self.hub.lock().cover(self.number, &[]);
-        let lost = || Error::Lost {
-            server: Arc::clone(self.shard().server.name()),
-        };
-        match reply.map_err(|_| lost())? {
-            Ok(Reply::Array(pair)) => self.popped(&pipe, pair).await,
-            Ok(_) => Ok(()),
+        match reply {
+            Ok(Reply::Array(pair)) => self.popped(&mut line, pair).await?,
+            Ok(_) => {}
             Err(error) => {
-                if error.code().is_some() {
-                    self.shard().server.refused(&pipe, &error).await;
-                } else {
-                    self.hub.shards.counters.interrupted_receive();
-                }
-                Err(error)
+                self.failed(&error);
+                return Err(error);
             }
+        }
+        self.reader = Some(line);
+        Ok(())
+    }
+
+    /// Counts a failure after which messages may be lost.
+    fn failed(&self, error: &Error) {
+        if matches!(error, Error::Lost { .. } | Error::Timeout { .. }) {
+            self.hub.shards.counters.interrupted_receive();
         }
     }
 
@@ -370,7 +370,7 @@ impl Desk {
     }
 
     /// Fetches the message whose reference a blocking read took.
-    async fn popped(&mut self, pipe: &Pipe, pair: Vec<Reply>) -> Result<()> {
+    async fn popped(&mut self, line: &mut Line, pair: Vec<Reply>) -> Result<()> {
         let mut pair = pair.into_iter().filter_map(Reply::into_bytes);
         let (Some(list), Some(key)) = (pair.next(), pair.next()) else {
             return Err(self.misunderstood());
@@ -391,7 +391,7 @@ impl Desk {
         match claim {
             Some((queues, claim)) => {
                 self.quiet = !self
-                    .fetch(pipe, claim, &queues, Some((&queue, &key)))
+                    .fetch(line, claim, &queues, Some((&queue, &key)))
                     .await?;
                 Ok(())
             }
@@ -403,12 +403,12 @@ impl Desk {
     /// as many as asked for.
     async fn fetch(
         &mut self,
-        pipe: &Pipe,
+        line: &mut Line,
         claim: Claim,
         queues: &[ChannelName],
         popped: Option<(&str, &[u8])>,
     ) -> Result<bool> {
-        let taken = self.take(pipe, queues, claim.limit, popped).await;
+        let taken = self.take(Some(line), queues, claim.limit, popped).await;
         let (parcels, more, outcome) = match taken {
             Ok(taken) => (taken.parcels, taken.more, Ok(taken.more)),
             Err(error) => (Vec::new(), false, Err(error)),
@@ -423,7 +423,7 @@ impl Desk {
 
     async fn take(
         &mut self,
-        pipe: &Pipe,
+        line: Option<&mut Line>,
         queues: &[ChannelName],
         limit: usize,
         popped: Option<(&str, &[u8])>,
@@ -447,17 +447,14 @@ impl Desk {
                 command.push_int(0);
             }
         }
-        let reply = match script::TAKE.run_on(pipe, command).await {
-            Ok(reply) => reply,
-            Err(error) => {
-                if error.code().is_some() {
-                    self.shard().server.refused(pipe, &error).await;
-                } else {
-                    self.hub.shards.counters.interrupted_receive();
-                }
-                return Err(error);
+        let answer = match line {
+            Some(line) => script::TAKE.run_on(line, command).await,
+            None => {
+                let server = &self.hub.shards.get(self.number).server;
+                script::TAKE.run(server, command).await
             }
         };
+        let reply = answer.inspect_err(|error| self.failed(error))?;
         let taken = self.read_taken(reply, &rotated);
         let (taken, dead) = taken.ok_or_else(|| self.misunderstood())?;
         if let Err(error) = self.hub.shards.expire(&dead).await {

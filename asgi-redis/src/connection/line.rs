@@ -1,0 +1,115 @@
+//! One connection with one user: commands go out and answers come back without a task in between.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::BytesMut;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::time::{Instant, timeout};
+
+use super::options::ConnectionOptions;
+use super::resp::{self, Command, Reply};
+use super::stream::Stream;
+use crate::error::{Error, Result};
+
+/// How much is read at once, in bytes.
+const READ: usize = 16 << 10;
+
+/// A connection for one command at a time.
+pub(crate) struct Line {
+    stream: Box<dyn Stream>,
+    server: Arc<str>,
+    unread: BytesMut,
+    unwritten: BytesMut,
+    /// Whether an answer may be on its way that nobody waits for any more.
+    broken: bool,
+    last_use: Instant,
+    response_timeout: Duration,
+    keepalive: Duration,
+}
+
+impl Line {
+    pub(super) fn new(
+        stream: Box<dyn Stream>,
+        server: &Arc<str>,
+        options: &ConnectionOptions,
+    ) -> Self {
+        Self {
+            stream,
+            server: Arc::clone(server),
+            unread: BytesMut::new(),
+            unwritten: BytesMut::new(),
+            broken: false,
+            last_use: Instant::now(),
+            response_timeout: options.response_timeout,
+            keepalive: options.keepalive,
+        }
+    }
+
+    /// What remains when all answers have come.
+    pub(super) fn into_stream(self) -> Box<dyn Stream> {
+        self.stream
+    }
+
+    /// Checks a connection that was silent for so long that it may be dead.
+    pub(crate) async fn check(&mut self) -> Result<()> {
+        if self.last_use.elapsed() >= self.keepalive {
+            self.call(&Command::new("PING")).await?;
+        }
+        Ok(())
+    }
+
+    /// Sends a command and waits for the answer.
+    pub(crate) async fn call(&mut self, command: &Command) -> Result<Reply> {
+        self.call_within(command, self.response_timeout).await
+    }
+
+    /// The same with another limit for the answer. After anything but an answer the connection
+    /// is of no use any more; so it is if the future is dropped.
+    pub(crate) async fn call_within(
+        &mut self,
+        command: &Command,
+        limit: Duration,
+    ) -> Result<Reply> {
+        if self.broken {
+            return Err(self.lost());
+        }
+        self.broken = true;
+        let answer = timeout(limit, self.exchange(command)).await;
+        let reply = answer.map_err(|_| Error::Timeout {
+            server: Arc::clone(&self.server),
+            limit,
+        })??;
+        self.broken = false;
+        self.last_use = Instant::now();
+        reply.or_refusal(&self.server)
+    }
+
+    async fn exchange(&mut self, command: &Command) -> Result<Reply> {
+        self.unwritten.clear();
+        command.write(&mut self.unwritten);
+        let mut stream = Pin::new(&mut self.stream);
+        if stream.write_all(&self.unwritten).await.is_err() || stream.flush().await.is_err() {
+            return Err(self.lost());
+        }
+        loop {
+            let reply = resp::read(&mut self.unread)
+                .map_err(|reason| Error::protocol(&self.server, reason))?;
+            if let Some(reply) = reply {
+                return Ok(reply);
+            }
+            self.unread.reserve(READ);
+            match self.stream.read_buf(&mut self.unread).await {
+                Ok(read) if read > 0 => {}
+                _ => return Err(self.lost()),
+            }
+        }
+    }
+
+    fn lost(&self) -> Error {
+        Error::Lost {
+            server: Arc::clone(&self.server),
+        }
+    }
+}
