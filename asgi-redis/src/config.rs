@@ -254,6 +254,15 @@ pub struct RedisChannelLayerBuilder {
 }
 
 impl RedisChannelLayerBuilder {
+    #[cfg(feature = "local")]
+    pub(crate) fn with(common: Common, hosts: Vec<Address>) -> Self {
+        Self {
+            common,
+            hosts,
+            fault: None,
+        }
+    }
+
     common_setters!();
 
     /// Adds a server: `redis://[[user]:password@]host[:port][/database]`, `rediss://…` over TLS,

@@ -62,29 +62,58 @@ impl Groups for RedisChannelLayer {
         let shards = self.shards();
         // Also finds out what is wrong with the message if the group is empty.
         let bodies = Bodies::new(shards, &message)?;
-        let mut found = members(shards, group).await?;
-        for round in 0..shards.ring.len() {
-            let readers = found.readers.clone();
-            let mut outcome = deliver(shards, &bodies, found, round, true).await?;
-            if !outcome.passed_over.is_empty() {
-                // On these queues messages had expired, so that some of the channels may not be
-                // members any more.
-                let mut rest = members(shards, group).await?;
-                rest.channels
-                    .retain(|channel| outcome.passed_over.contains(channel.non_local()));
-                let again = deliver(shards, &bodies, rest, round, false).await?;
-                outcome.full.extend(again.full);
-            }
-            if outcome.full.is_empty() {
-                break;
-            }
-            found = Members {
-                channels: outcome.full,
-                readers,
-            };
-        }
-        Ok(())
+        let found = members(shards, group).await?;
+        send_to(shards, group, &bodies, found).await
     }
+}
+
+#[cfg(feature = "local")]
+impl RedisChannelLayer {
+    /// Sends to all members of a group but normal channels; returns those.
+    pub(crate) async fn send_to_typed(
+        &self,
+        group: &GroupName,
+        message: &Message,
+    ) -> Result<Vec<ChannelName>> {
+        let shards = self.shards();
+        let bodies = Bodies::new(shards, message)?;
+        let mut found = members(shards, group).await?;
+        let (normal, typed) = std::mem::take(&mut found.channels)
+            .into_iter()
+            .partition(|channel| channel.kind() == ChannelKind::Normal);
+        found.channels = typed;
+        send_to(shards, group, &bodies, found).await?;
+        Ok(normal)
+    }
+}
+
+async fn send_to(
+    shards: &Arc<Shards>,
+    group: &GroupName,
+    bodies: &Bodies<'_>,
+    mut found: Members,
+) -> Result<()> {
+    for round in 0..shards.ring.len() {
+        let readers = found.readers.clone();
+        let mut outcome = deliver(shards, bodies, found, round, true).await?;
+        if !outcome.passed_over.is_empty() {
+            // On these queues messages had expired, so that some of the channels may not be
+            // members any more.
+            let mut rest = members(shards, group).await?;
+            rest.channels
+                .retain(|channel| outcome.passed_over.contains(channel.non_local()));
+            let again = deliver(shards, bodies, rest, round, false).await?;
+            outcome.full.extend(again.full);
+        }
+        if outcome.full.is_empty() {
+            break;
+        }
+        found = Members {
+            channels: outcome.full,
+            readers,
+        };
+    }
+    Ok(())
 }
 
 struct Members {

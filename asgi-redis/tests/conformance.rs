@@ -13,6 +13,8 @@ use asgi_redis::{
 };
 use asgiref::{ChannelLayer, LayerConfig};
 
+use tempfile::TempDir;
+
 use support::cluster::Cluster;
 use support::sentinel::Sentinels;
 use support::server::RedisServer;
@@ -135,3 +137,54 @@ fn cluster(prefix: &str, stats_prefix: &str) -> RedisClusterChannelLayer {
 mode!(cluster: RedisClusterChannelLayer, ignore {
     statistics_max_age: "the messages of a normal channel are on several servers, in no order",
 });
+
+/// Segments of shared memory take room until their folder is removed with the case.
+struct Local {
+    segments: TempDir,
+}
+
+impl Local {
+    fn new() -> Self {
+        let segments = TempDir::new().expect("a folder for segments");
+        Self { segments }
+    }
+
+    fn make(&self, prefix: &str, stats_prefix: &str) -> RedisLocalChannelLayer {
+        RedisLocalChannelLayer::builder()
+            .host(RedisServer::shared().url())
+            .directory(self.segments.path())
+            .prefix(prefix)
+            .stats_prefix(stats_prefix)
+            .config(config())
+            .build()
+            .expect("a layer")
+    }
+}
+
+impl conformance::Harness for Local {
+    type Layer = RedisLocalChannelLayer;
+    const EXPIRY: Duration = EXPIRY;
+    const CAPACITY: Option<usize> = Some(CAPACITY);
+
+    async fn layer(&self) -> Self::Layer {
+        let (prefix, stats_prefix) = prefixes();
+        self.make(&prefix, &stats_prefix)
+    }
+
+    async fn clients(&self, count: usize) -> Vec<Arc<dyn ChannelLayer>> {
+        let (prefix, stats_prefix) = prefixes();
+        let client = || Arc::new(self.make(&prefix, &stats_prefix)) as _;
+        std::iter::repeat_with(client).take(count).collect()
+    }
+}
+
+mod local {
+    use super::Local;
+
+    conformance::suite!(
+        Local::new(),
+        ignore {
+            group_message_expiry_drops_membership: "groups are in Redis, normal channels are not",
+        }
+    );
+}
