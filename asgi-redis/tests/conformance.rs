@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use asgi_redis::{
-    RedisChannelLayer, RedisChannelLayerBuilder, RedisClusterChannelLayer,
+    RedisChannelLayer, RedisChannelLayerBuilder, RedisClusterChannelLayer, RedisLocalChannelLayer,
     RedisSentinelChannelLayer,
 };
 use asgiref::{ChannelLayer, LayerConfig};
@@ -127,6 +127,7 @@ fn cluster(prefix: &str, stats_prefix: &str) -> RedisClusterChannelLayer {
     let cluster = CLUSTER.get_or_init(Cluster::start);
     RedisClusterChannelLayer::builder()
         .nodes(cluster.urls())
+        .parts(3)
         .prefix(prefix)
         .stats_prefix(stats_prefix)
         .config(config())

@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `memory:` | [`asgiref::InMemoryChannelLayer`], within one process |
 //! | `ipc:` | crate `asgi-ipc`, between the processes of a machine; Cargo feature `ipc`, on by default |
-//! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:`, `redis+cluster:` | crate `asgi-redis`, between machines; Cargo feature `redis`, on by default |
+//! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:`, `redis+cluster:`, `redis+local:` | crate `asgi-redis`, between machines; Cargo feature `redis`, on by default |
 //! | `amqp:`, `amqps:` | crate `asgi-rabbitmq` |
 //!
 //! Of these, this version contains the first three.
@@ -26,6 +26,7 @@ const OTHERS: &[(&[&str], &str)] = &[
             "redis+unix",
             "redis+sentinel",
             "redis+cluster",
+            "redis+local",
         ],
         "the feature `redis`",
     ),
@@ -85,7 +86,7 @@ pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> 
         }
         None => format!(
             "`{scheme}:` is not known; there are memory:, redis:, rediss:, redis+unix:, \
-             redis+sentinel:, redis+cluster:, amqp:, amqps: and ipc: (what is wanted is a URL, not the name of an \
+             redis+sentinel:, redis+cluster:, redis+local:, amqp:, amqps: and ipc: (what is wanted is a URL, not the name of an \
              object in a Python module)"
         )
         .into(),

@@ -54,6 +54,7 @@ pub(super) async fn work(hub: Arc<Hub>, shard: usize) {
         number: shard,
         reader: None,
         quiet: true,
+        asked: false,
         taken: 0,
         announced: HashMap::new(),
         check_data_at: Instant::now(),
@@ -99,6 +100,8 @@ struct Desk {
     reader: Option<Line>,
     /// Whether there was nothing left when it was last looked.
     quiet: bool,
+    /// Whether it was looked, and nothing found, since it was waited last.
+    asked: bool,
     /// How many messages were taken so far.
     taken: u64,
     announced: HashMap<ChannelName, Instant>,
@@ -133,10 +136,17 @@ impl Desk {
             return Ok(Pass::Worked);
         }
         self.announce(&demand);
-        if !self.quiet {
-            self.quiet = !self.ask(demand).await?;
+        // Blocking reads at several servers may each take a message for the same caller, and put
+        // all but one back. So those who wait are first asked for, which only one server does at
+        // a time.
+        let several = self.hub.shards.all.len() > 1;
+        if !self.quiet || (several && !self.asked) {
+            let asked = self.ask(demand).await?;
+            self.quiet = asked != Some(true);
+            self.asked = asked == Some(false);
             return Ok(Pass::Worked);
         }
+        self.asked = false;
         self.wait(demand).await?;
         Ok(Pass::Worked)
     }
@@ -264,16 +274,18 @@ impl Desk {
         Ok(())
     }
 
-    /// Asks for messages on the channels that somebody waits for; returns whether any came.
-    async fn ask(&mut self, mut demand: Vec<Demand>) -> Result<bool> {
+    /// Asks for messages on the channels that somebody waits for; returns whether any came, or
+    /// nothing if other servers are being asked for all who wait.
+    async fn ask(&mut self, mut demand: Vec<Demand>) -> Result<Option<bool>> {
         let mut line = self.line().await?;
         demand.shuffle(&mut rand::rng());
-        let mut found = false;
+        let mut found = None;
         for demand in demand.into_iter().take(MAX_ASKED) {
             let shards = self.hub.shards.all.len();
             let claim = self.hub.lock().claim(&demand.class, shards);
             if let Some(claim) = claim {
-                found |= self.fetch(&mut line, claim, &demand.queues, None).await?;
+                let fetched = self.fetch(&mut line, claim, &demand.queues, None).await?;
+                found = Some(found == Some(true) || fetched.came || fetched.more);
             }
         }
         self.reader = Some(line);
@@ -390,29 +402,31 @@ impl Desk {
         };
         match claim {
             Some((queues, claim)) => {
-                self.quiet = !self
-                    .fetch(line, claim, &queues, Some((&queue, &key)))
-                    .await?;
+                let popped = Some((&*queue, &*key));
+                self.quiet = !self.fetch(line, claim, &queues, popped).await?.more;
                 Ok(())
             }
             None => self.put_reference_back(&queue, &key).await,
         }
     }
 
-    /// Fetches messages for callers and hands them over; returns whether there are more, or were
-    /// as many as asked for.
+    /// Fetches messages for callers and hands them over.
     async fn fetch(
         &mut self,
         line: &mut Line,
         claim: Claim,
         queues: &[ChannelName],
         popped: Option<(&str, &[u8])>,
-    ) -> Result<bool> {
+    ) -> Result<Fetched> {
         let taken = self.take(Some(line), queues, claim.limit, popped).await;
-        let (parcels, more, outcome) = match taken {
-            Ok(taken) => (taken.parcels, taken.more, Ok(taken.more)),
-            Err(error) => (Vec::new(), false, Err(error)),
+        let (parcels, outcome) = match taken {
+            Ok(Taken { parcels, more }) => {
+                let came = !parcels.is_empty();
+                (parcels, Ok(Fetched { came, more }))
+            }
+            Err(error) => (Vec::new(), Err(error)),
         };
+        let more = outcome.as_ref().is_ok_and(|fetched| fetched.more);
         let left = self.hub.lock().settle(claim, parcels, more);
         if left && self.hub.shards.all.len() > 1 {
             // Other servers passed these callers over.
@@ -535,6 +549,13 @@ impl Desk {
         let reason = "an answer is not what the command returns";
         Error::protocol(self.shard().server.name(), reason)
     }
+}
+
+/// What became of a request for messages.
+struct Fetched {
+    came: bool,
+    /// Whether there is more.
+    more: bool,
 }
 
 /// What came off a server.
