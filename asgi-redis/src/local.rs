@@ -209,10 +209,12 @@ impl ChannelLayer for RedisLocalChannelLayer {
         let (normal, typed) = split(channels)?;
         // Shared memory answers sooner than any server, so that a busy normal channel would starve
         // the others if they were not asked for first now and then.
-        if !normal.is_empty() && !typed.is_empty() && rand::random_ratio(1, ASK_FIRST) {
-            if let Some(received) = self.redis.try_receive(&typed).await? {
-                return Ok(received);
-            }
+        let both = !normal.is_empty() && !typed.is_empty();
+        if both
+            && rand::random_ratio(1, ASK_FIRST)
+            && let Some(received) = self.redis.try_receive(&typed).await?
+        {
+            return Ok(received);
         }
         // An empty list waits for ever. The one that is dropped has not got a message, or gives
         // it back.
