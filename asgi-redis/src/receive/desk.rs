@@ -182,7 +182,14 @@ impl Desk {
             .command([self.shard().keys.data()], 64)
             .arg(random_name())
             .int(life);
-        let mark = script::DATA.run_on(line, command).await?;
+        let mark = match script::DATA.run_on(line, command).await {
+            // No reason to leave the messages there that can still be handed out.
+            Err(error) if matches!(error.code(), Some("OOM" | "NOPERM" | "MISCONF")) => {
+                tracing::debug!(%error, "cannot mark the server");
+                return Ok(());
+            }
+            mark => mark?,
+        };
         let mark = mark.into_bytes().ok_or_else(|| self.misunderstood())?;
         let mut state = self.hub.lock();
         let known = &mut state.desks[self.number].data;

@@ -1,6 +1,6 @@
 //! Servers that are restarted, stopped, emptied, full or not to be written to.
 
-use asgiref::{ChannelLayer as _, ChannelLayerExt as _, message};
+use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Error, message};
 
 use crate::support::pair::{Settings, channel, group, look, take};
 use crate::support::resp::{Connection, Reply};
@@ -187,6 +187,58 @@ async fn a_server_may_be_emptied() {
     let record = traffic.finish().await;
     record.expect_no_errors();
     record.expect_lost_at_most(ROUNDS * IN_FLIGHT);
+}
+
+#[tokio::test]
+async fn a_server_without_memory_refuses_messages_and_still_hands_them_out() {
+    let server = RedisOptions::new()
+        .set("maxmemory-policy", "noeviction")
+        .start();
+    let settings = Settings::on([&server]);
+    let (sender, receiver) = (settings.ours(), settings.ours());
+    for number in 0..10 {
+        let message = message! { "number" => number };
+        sender
+            .send(&channel("stored"), message)
+            .await
+            .expect("there is room");
+    }
+    sender
+        .send(&channel("process!one"), message! {})
+        .await
+        .expect("there is room");
+    // One of those who receive is waiting already.
+    let waiting = receiver.clone();
+    let waits = tokio::spawn(async move { take(&waiting, "later").await });
+    assert_eq!(look(&receiver, "elsewhere").await, None);
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let refused = within("send", sender.send(&channel("stored"), message! {})).await;
+    let Err(Error::Backend { source, .. }) = refused else {
+        panic!("{refused:?}");
+    };
+    assert!(
+        source.to_string().to_lowercase().contains("memory"),
+        "{source}"
+    );
+    for number in 0..10 {
+        let (_, message) = take(&receiver, "stored").await;
+        assert_eq!(message, message! { "number" => number });
+    }
+    assert_eq!(take(&receiver, "process!").await.0, "process!one");
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    for name in ["later", "stored"] {
+        let sent = sender
+            .send(&channel(name), message! { "number" => 10 })
+            .await;
+        sent.expect("there is room");
+    }
+    let (_, message) = within("the one who waits", waits).await.expect("no panic");
+    assert_eq!(message, message! { "number" => 10 });
+    assert_eq!(
+        take(&receiver, "stored").await.1,
+        message! { "number" => 10 }
+    );
+    assert_eq!(look(&receiver, "stored").await, None);
 }
 
 /// As after a failover, for whoever is still connected to the old master.
