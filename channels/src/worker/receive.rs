@@ -31,6 +31,17 @@ type Received = (ChannelName, Message);
 
 type Receiving<'run> = Pin<Box<dyn Future<Output = asgiref::Result<Received>> + Send + 'run>>;
 
+/// How a receiver listens.
+#[derive(Default)]
+struct Ear<'run> {
+    /// Its place among those who wait in the layer.
+    receiving: Option<Receiving<'run>>,
+    /// It has let others of its thread go first since the last message.
+    has_rested: bool,
+    /// Messages that were handed to it since it asked the layer last.
+    since: u32,
+}
+
 /// What the receivers of one run have in common.
 pub(super) struct Run {
     runtime: runtime::Id,
@@ -66,11 +77,10 @@ impl Run {
         let Some(mut turn) = self.turns.next().await else {
             return;
         };
-        let mut receiving = None;
+        let mut ear = Ear::default();
         loop {
-            let next = poll_fn(|context| {
-                self.poll_next(context, turn.seat(), &mut receiving, stopped.as_mut())
-            });
+            let next =
+                poll_fn(|context| self.poll_next(context, turn.seat(), &mut ear, stopped.as_mut()));
             let (channel, message) = match next.await {
                 Some(Ok(received)) => {
                     if backoff.is_counting() {
@@ -91,7 +101,7 @@ impl Run {
             let mut consumption = pin!(self.consume(channel, message));
             // Most consumers need not wait for anything: then this is all there is to it.
             if poll_fn(|cx| Poll::Ready(consumption.as_mut().poll(cx).is_pending())).await {
-                receiving = None;
+                ear = Ear::default();
                 drop(turn);
                 if self.turns.available() > 0 {
                     self.wanted.notify_one();
@@ -114,22 +124,39 @@ impl Run {
 
     /// The next message, from the seat or else from the layer; `None` when stopped. What lies at
     /// the seat comes first, because on its channel it was sent first, and even after a stop.
+    ///
+    /// A receiver that is busy does not wait in the layer: a message that waits for it while its
+    /// thread is held up could be another's by then. So it goes there only when others of its
+    /// thread had their turn and handed it nothing, when it has refused something, or has not
+    /// been there for long.
     fn poll_next<'run>(
         &'run self,
         context: &mut Context<'_>,
         seat: &Seat,
-        receiving: &mut Option<Receiving<'run>>,
+        ear: &mut Ear<'run>,
         stopped: Pin<&mut WaitForCancellationFuture<'_>>,
     ) -> Poll<Option<asgiref::Result<Received>>> {
         if let Poll::Ready(received) = seat.poll_next(context) {
+            ear.receiving = None;
+            ear.has_rested = false;
+            ear.since += 1;
             return Poll::Ready(Some(Ok(received)));
         }
         if stopped.poll(context).is_ready() {
             return Poll::Ready(None);
         }
+        if seat.take_refusal() || ear.since >= TURN {
+            ear.has_rested = true;
+        }
+        if !std::mem::replace(&mut ear.has_rested, true) {
+            context.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        ear.since = 0;
         let Shared {
             origin, channels, ..
         } = &*self.shared;
+        let receiving = &mut ear.receiving;
         let receive = receiving.get_or_insert_with(|| origin.layer.receive(channels));
         let received = ready!(receive.as_mut().poll(context));
         *receiving = None;
@@ -137,7 +164,7 @@ impl Run {
         Poll::Ready(Some(received))
     }
 
-    async fn consume(&self, channel: ChannelName, message: Message) {
+    pub(super) async fn consume(&self, channel: ChannelName, message: Message) {
         if let Some(later) = process(&self.shared, channel, message).await {
             self.waiting.add(&self.shared, later).await;
         }

@@ -70,28 +70,22 @@ impl Waiting {
 
 /// Puts a message that was put off back at the end of its channel.
 pub(super) async fn put_back(shared: &Shared, later: Later) {
-    if give_back(shared, &later.channel, later.message).await {
-        shared.counters.retries.add(1);
-    }
-}
-
-/// Puts a message at the end of its channel and says whether there was room.
-pub(super) async fn give_back(shared: &Shared, channel: &ChannelName, message: Message) -> bool {
     let limit = shared.settings.send_timeout;
-    let sent = shared
-        .origin
-        .layer
-        .send_within(channel, message, limit)
-        .await;
-    if let Err(error) = &sent {
-        shared.counters.dead.add(1);
-        tracing::error!(
-            channel = channel.as_str(),
-            error = error as &dyn std::error::Error,
-            "a message that was to go back to its channel was dropped",
-        );
+    let Later {
+        channel, message, ..
+    } = later;
+    let layer = &*shared.origin.layer;
+    match layer.send_within(&channel, message, limit).await {
+        Ok(()) => shared.counters.retries.add(1),
+        Err(error) => {
+            shared.counters.dead.add(1);
+            tracing::error!(
+                channel = channel.as_str(),
+                error = &error as &dyn std::error::Error,
+                "a message that was to be consumed later was dropped",
+            );
+        }
     }
-    sent.is_ok()
 }
 
 fn delay(first: Duration, attempt: u64) -> Duration {

@@ -24,6 +24,8 @@ struct State {
     messages: VecDeque<(ChannelName, Message)>,
     /// A receiver listens, and is not in the middle of a consumer.
     is_free: bool,
+    /// A message was not accepted: it lies in the layer now.
+    has_refused: bool,
     /// The receiver's task, if it sleeps.
     waker: Option<Waker>,
 }
@@ -37,6 +39,7 @@ impl Seat {
     ) -> Result<Option<Waker>, Message> {
         let mut state = self.lock();
         if !state.is_free || state.messages.len() >= ROOM {
+            state.has_refused = true;
             return Err(message);
         }
         state.messages.push_back((channel.clone(), message));
@@ -62,10 +65,26 @@ impl Seat {
         state.waker = None;
     }
 
+    /// Whether a message was refused since this was asked last.
+    pub(super) fn take_refusal(&self) -> bool {
+        std::mem::take(&mut self.lock().has_refused)
+    }
+
     /// Closes the seat and gives back what lies there.
     pub(super) fn clear(&self) -> VecDeque<(ChannelName, Message)> {
         self.close();
         std::mem::take(&mut self.lock().messages)
+    }
+
+    /// Puts back, as they were, messages that [`clear`](Self::clear) gave.
+    pub(super) fn restore(
+        &self,
+        messages: impl DoubleEndedIterator<Item = (ChannelName, Message)>,
+    ) {
+        let mut state = self.lock();
+        for message in messages.rev() {
+            state.messages.push_front(message);
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -3,16 +3,20 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::runtime::Handle;
 use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::error::{Error, Result};
 use crate::worker::Shared;
 use crate::worker::builder::list;
 use crate::worker::receive::Run;
-use crate::worker::retry::give_back;
 use crate::worker::settings::guarded;
+
+/// How often a worker that is told to stop looks whether its channels are empty.
+const LOOK: Duration = Duration::from_millis(5);
 
 /// A worker's share in the work, on a runtime of its own.
 #[derive(Clone, Copy, Debug)]
@@ -51,12 +55,22 @@ pub(super) async fn run(
             guarded("on_ready", || on_ready());
         }
     }
+    let shutdown = async {
+        shutdown.await;
+        let deadline = Instant::now() + shared.settings.grace_period;
+        empty_channels(shared, deadline).await;
+        deadline
+    };
     let mut shutdown = pin!(shutdown);
-    loop {
+    let deadline = loop {
         tokio::select! {
-            () = &mut shutdown => break,
+            deadline = &mut shutdown => break deadline,
             () = run.wanted.notified() => {
                 let room = concurrency.saturating_sub(receivers.len());
+                if room == 0 {
+                    // Others may have a receiver to spare.
+                    run.turns.give_up_vacant(&*shared.origin.layer).await;
+                }
                 for _ in 0..run.turns.available().min(room) {
                     receivers.spawn(Arc::clone(&run).receiver());
                 }
@@ -68,29 +82,59 @@ pub(super) async fn run(
                 receivers.spawn(Arc::clone(&run).receiver());
             }
         }
-    }
+    };
     drop(attachment);
-    let stopped = stop(&run, receivers).await;
+    let stopped = stop(&run, receivers, deadline).await;
     if lane.is_first && stopped.is_ok() {
         tracing::info!(layer = %shared.origin.layer, "stopped");
     }
     stopped
 }
 
-async fn stop(run: &Run, mut receivers: JoinSet<()>) -> Result<()> {
+/// Goes on working until as many messages were consumed as there were, if they would end with
+/// this process: the clients of a server that was stopped before are among them.
+async fn empty_channels(shared: &Shared, deadline: Instant) {
+    let layer = &shared.origin.layer;
+    let Some(statistics) = layer.as_statistics().filter(|_| layer.is_process_local()) else {
+        return;
+    };
+    let pending = async || {
+        let mut sum = 0;
+        for channel in &shared.channels {
+            let channel = statistics.channel_statistics(channel).await;
+            sum += channel.map_or(0, |channel| channel.messages_pending);
+        }
+        sum
+    };
+    let mut left = pending().await;
+    let enough = shared.counters.messages.value() + left;
+    while left > 0 && shared.counters.messages.value() < enough {
+        if Instant::now() >= deadline {
+            tracing::warn!(
+                layer = %layer,
+                messages = left,
+                "messages were not consumed before the worker stopped",
+            );
+            return;
+        }
+        sleep(LOOK).await;
+        left = pending().await;
+    }
+}
+
+async fn stop(run: &Run, mut receivers: JoinSet<()>, deadline: Instant) -> Result<()> {
     run.stop.cancel();
     run.turns.close();
     let grace = run.shared.settings.grace_period;
     let finished = async {
         while receivers.join_next().await.is_some() {}
+        // Handed over, but to a receiver that did not come to consume it.
+        for (channel, message) in run.turns.clear() {
+            run.consume(channel, message).await;
+        }
         run.waiting.finished().await;
     };
-    let finished = tokio::time::timeout(grace, finished).await;
-    // Handed over, but to a receiver that did not come to consume it.
-    for (channel, message) in run.turns.clear() {
-        give_back(&run.shared, &channel, message).await;
-    }
-    if finished.is_ok() {
+    if timeout_at(deadline, finished).await.is_ok() {
         return Ok(());
     }
     let busy = receivers.len();

@@ -1,8 +1,9 @@
 //! Who may listen.
 
+use std::iter::once;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use asgiref::{ChannelName, Message};
+use asgiref::{ChannelLayer, ChannelName, Message};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::worker::seat::Seat;
@@ -60,8 +61,23 @@ impl Turns {
     }
 
     /// What lies at the seats when all receivers have gone.
-    pub(super) fn clear(&self) -> impl Iterator<Item = (ChannelName, Message)> {
-        self.seats.iter().flat_map(Seat::clear)
+    pub(super) fn clear(&self) -> Vec<(ChannelName, Message)> {
+        self.seats.iter().flat_map(Seat::clear).collect()
+    }
+
+    /// Sends on what lies at seats without a receiver, to be received by anybody, as far as there
+    /// is room for it.
+    pub(super) async fn give_up_vacant(&self, layer: &dyn ChannelLayer) {
+        let vacant = self.vacant().clone();
+        for seat in vacant.into_iter().map(|number| &self.seats[number]) {
+            let mut left = seat.clear().into_iter();
+            while let Some((channel, message)) = left.next() {
+                if layer.send(&channel, message.clone()).await.is_err() {
+                    seat.restore(once((channel, message)).chain(left));
+                    break;
+                }
+            }
+        }
     }
 
     fn vacant(&self) -> MutexGuard<'_, Vec<usize>> {
