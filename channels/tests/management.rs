@@ -8,7 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use asgiref::{
@@ -25,11 +25,11 @@ use rustix::process::{Pid, Signal, kill_process};
 use support::layer;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::sync::{Notify, oneshot};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::Error as WebSocketError;
-use tokio_util::sync::CancellationToken;
+use tokio_util::sync::{CancellationToken, DropGuard};
 
 /// Far beyond anything these tests wait for.
 const LONG: Duration = Duration::from_secs(60);
@@ -228,6 +228,93 @@ async fn runserver_serves_on_as_many_threads_as_it_is_told_and_consumers_may_run
     let options = options().connection_threads(Some(3)).concurrency(Some(1));
     let one: BTreeSet<_> = names(&["channels-0"]);
     assert_eq!(threads_at_work(options).await, one);
+}
+
+/// A site on two threads that lasts until the guard is dropped, and two WebSockets, one on each.
+async fn two_threads(
+    application: Application,
+    concurrency: Option<usize>,
+) -> (WebSocket, WebSocket, DropGuard) {
+    let (listening, addresses) = oneshot::channel();
+    let stop = CancellationToken::new();
+    let stopped = stop.clone().cancelled_owned();
+    let options = options()
+        .connection_threads(Some(2))
+        .concurrency(concurrency)
+        .on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    tokio::spawn(async move { runserver(&application, options, stopped).await });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+    let one = connect(address, "/").await.unwrap();
+    let other = connect(address, "/").await.unwrap();
+    (one, other, stop.drop_guard())
+}
+
+#[tokio::test]
+async fn a_frame_whose_thread_may_run_no_more_consumers_is_consumed_on_another() {
+    let rung = Arc::new(Notify::new());
+    let ws_message = move |cx: Context| {
+        let rung = Arc::clone(&rung);
+        async move {
+            if cx.message().text("text")? == "wait" {
+                rung.notified().await;
+                cx.reply(message! { "text" => "heard" });
+            } else {
+                rung.notify_one();
+            }
+            Outcome::Ok(())
+        }
+    };
+    let application = Application::builder()
+        .router(Router::new().route(route("websocket.receive", ws_message)))
+        .build()
+        .unwrap();
+    let (mut socket, _other, _site) = two_threads(application, Some(2)).await;
+    for _ in 0..10 {
+        socket.feed("wait".into()).await.unwrap();
+        socket.feed("ring".into()).await.unwrap();
+        socket.flush().await.unwrap();
+        assert_eq!(next_text(&mut socket).await, "heard");
+    }
+}
+
+#[tokio::test]
+async fn messages_do_not_wait_for_a_thread_that_a_consumer_holds_up() {
+    let job = ChannelName::new("job").unwrap();
+    let (done, waiting) = std::sync::mpsc::channel::<()>();
+    let waiting = Arc::new(Mutex::new(waiting));
+    let ws_message = {
+        let job = job.clone();
+        move |cx: Context| {
+            let (job, waiting) = (job.clone(), Arc::clone(&waiting));
+            async move {
+                if cx.message().text("text")? == "block" {
+                    let came = waiting.lock().unwrap().recv_timeout(LONG / 2).is_ok();
+                    cx.reply(message! { "text" => if came { "came" } else { "never came" } });
+                } else {
+                    cx.send(&job, Message::new());
+                }
+                Outcome::Ok(())
+            }
+        }
+    };
+    let work = move || {
+        let done = done.clone();
+        async move { done.send(()).unwrap() }
+    };
+    let application = Application::builder()
+        .router(
+            Router::new()
+                .route(route("websocket.receive", ws_message))
+                .route(route("job", work)),
+        )
+        .build()
+        .unwrap();
+    let (mut blocked, mut free, _site) = two_threads(application, None).await;
+    for _ in 0..10 {
+        blocked.send("block".into()).await.unwrap();
+        free.send("job".into()).await.unwrap();
+        assert_eq!(next_text(&mut blocked).await, "came");
+    }
 }
 
 #[tokio::test]

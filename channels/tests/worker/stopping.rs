@@ -1,12 +1,15 @@
 //! Being told to stop.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use asgiref::Message;
 use channels::{Context, Error, Outcome, Router, Worker, route};
 use tokio::time::Instant;
 
 use crate::common::{Running, echo};
-use crate::support::{drain, frame, layer, replies, send, texts, worker};
+use crate::support::{drain, frame, layer, replies, send, small_layer, texts, worker};
 
 #[tokio::test(start_paused = true)]
 async fn a_worker_that_is_told_to_stop_ends_what_it_has_in_hand() {
@@ -70,4 +73,29 @@ async fn an_idle_worker_stops_at_once() {
         tokio::task::yield_now().await;
         running.stop().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn what_lies_in_a_layer_that_ends_with_the_process_is_consumed_before_the_stop() {
+    let layer = small_layer(1000);
+    let consumed = Arc::new(AtomicUsize::new(0));
+    let consumer = {
+        let consumed = Arc::clone(&consumed);
+        move || {
+            let consumed = Arc::clone(&consumed);
+            async move {
+                tokio::task::yield_now().await;
+                consumed.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    for _ in 0..1000 {
+        send(&*layer, "work", Message::new()).await;
+    }
+    let worker = Worker::builder(layer, Router::new().route(route("work", consumer)))
+        .concurrency(4)
+        .build()
+        .unwrap();
+    worker.run(std::future::ready(())).await.unwrap();
+    assert_eq!(consumed.load(Ordering::SeqCst), 1000);
 }
