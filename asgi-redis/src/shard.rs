@@ -66,7 +66,8 @@ impl Shards {
     }
 
     /// The servers that may take a message to `channel`, in the order they are asked: `first`,
-    /// and for a normal channel, whose share there may be used up, the others.
+    /// and for a normal channel, whose share there may be used up, the others. All of them twice:
+    /// while one is asked after the other, room becomes free where it was asked for already.
     pub(crate) fn targets(
         &self,
         channel: &ChannelName,
@@ -74,7 +75,8 @@ impl Shards {
     ) -> impl ExactSizeIterator<Item = usize> {
         let count = match self.ring.home(channel) {
             Some(_) => 1,
-            None => self.ring.len(),
+            None if self.ring.len() == 1 => 1,
+            None => 2 * self.ring.len(),
         };
         let size = self.ring.len();
         (first..first + count).map(move |shard| shard % size)
