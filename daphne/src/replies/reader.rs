@@ -73,7 +73,9 @@ impl Shared {
 }
 
 /// From a layer in this process replies come straight to their connections. Each is taken, as the
-/// [reader](read_replies) takes them: what a slow client has to wait for is the mailbox's concern.
+/// [reader](read_replies) takes them: what a slow client has to wait for is the mailbox's concern,
+/// though writing it to disk holds up other replies meanwhile. If some were declined and received,
+/// later ones could overtake them on the way from the layer to the mailbox.
 impl Recipient for Shared {
     fn take(&self, channel: &ChannelName, message: Message) -> Result<Option<Waker>, Message> {
         Ok(self.hand_on(channel, message))
