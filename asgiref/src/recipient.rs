@@ -39,7 +39,8 @@ pub trait Recipient: Send + Sync + 'static {
     /// woken for it, if any.
     ///
     /// It is called while the layer is locked: it must be quick, neither wake anybody nor use the
-    /// layer, and not panic. Messages of one writer come in the order they were sent.
+    /// layer, and not panic. Messages of one writer come in the order they were sent; but one that
+    /// was declined, and received, may still be on its way from there when a later one comes.
     ///
     /// # Errors
     ///
