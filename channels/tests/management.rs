@@ -8,6 +8,7 @@ use std::io::{BufRead as _, BufReader, Read as _};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -315,6 +316,49 @@ async fn messages_do_not_wait_for_a_thread_that_a_consumer_holds_up() {
         free.send("job".into()).await.unwrap();
         assert_eq!(next_text(&mut blocked).await, "came");
     }
+}
+
+#[tokio::test]
+async fn every_socket_that_a_stop_closes_is_reported_and_consumed() {
+    const SOCKETS: usize = 200;
+    let gone = Arc::new(AtomicUsize::new(0));
+    let ws_disconnect = {
+        let gone = Arc::clone(&gone);
+        move || {
+            let gone = Arc::clone(&gone);
+            async move {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+                gone.fetch_add(1, Ordering::SeqCst);
+            }
+        }
+    };
+    let application = Application::builder()
+        .router(Router::new().route(route("websocket.disconnect", ws_disconnect)))
+        .build()
+        .unwrap();
+    let (listening, addresses) = oneshot::channel();
+    let (stop, stopped) = oneshot::channel::<()>();
+    let options = options()
+        .concurrency(Some(8))
+        .on_listening(|addresses| listening.send(addresses[0]).unwrap());
+    let site = tokio::spawn(async move {
+        let stopped = async { drop(stopped.await) };
+        runserver(&application, options, stopped).await
+    });
+    let address = timeout(LONG, addresses).await.unwrap().unwrap();
+    let mut sockets = Vec::new();
+    for _ in 0..SOCKETS {
+        sockets.push(connect(address, "/").await.unwrap());
+    }
+    drop(stop);
+    for socket in &mut sockets {
+        let closed = timeout(LONG, socket.next()).await.unwrap();
+        assert!(matches!(closed, Some(Ok(frame)) if frame.is_close()));
+        // Answers the close frame.
+        let _ = socket.next().await;
+    }
+    timeout(LONG, site).await.unwrap().unwrap().unwrap();
+    assert_eq!(gone.load(Ordering::SeqCst), SOCKETS);
 }
 
 #[tokio::test]
