@@ -65,7 +65,9 @@
 //! a message to a group passes over members whose channel is full: then the layer logs a warning
 //! with the group and how many were passed over
 //! ([`DroppedDeliveries`](asgiref::DroppedDeliveries)). How much the layer used by default holds is
-//! said at [`ApplicationBuilder::build`].
+//! said at [`ApplicationBuilder::build`]. If server and workers share a process and its memory,
+//! replies do not lie in a channel: a client that reads too slowly for them is given up by the
+//! server, with close code 1013 if it is a WebSocket.
 //!
 //! # For those who know Channels 1.1.8
 //!

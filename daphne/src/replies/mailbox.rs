@@ -10,8 +10,8 @@ use super::spool::{Spool, SpoolSpace, Spooled};
 
 /// What waits for a connection: the replies to its current request, or to its WebSocket.
 ///
-/// Filled by the reader of all replies, which never waits for a client; emptied by the
-/// connection's task. What exceeds the limits goes to disk, if there is space for it. Otherwise it
+/// Filled by senders in this process or by the reader of all replies, who never wait for a client;
+/// emptied by the connection's task. What exceeds the limits goes to disk, if there is space for it. Otherwise it
 /// is dropped, and the connection told so: it gives the client up.
 #[derive(Debug, Default)]
 pub(crate) struct Mailbox {

@@ -1,5 +1,5 @@
-//! The way back: one reader of `daphne.response.<process>!` hands each message to the connection
-//! its local part names.
+//! The way back: each message to `daphne.response.<process>!` goes to the connection its local part
+//! names. Senders in this process hand it over themselves; other messages come by one reader.
 
 mod address;
 mod mailbox;
