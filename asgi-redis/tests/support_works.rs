@@ -9,6 +9,7 @@ use asgiref::message;
 use serde_json::json;
 use support::block_until;
 use support::cluster::Cluster;
+use support::pair::ORIGINAL;
 use support::port::free_port;
 use support::proxy::FaultProxy;
 use support::python::{Python, PythonSite};
@@ -106,7 +107,7 @@ fn three_nodes_are_a_cluster() {
 #[test]
 fn the_python_originals_answer() {
     let server = RedisServer::start();
-    let python = Python::start();
+    let python = Python::start(&ORIGINAL);
     let layer = python.layer(&json!({"hosts": [server.url()], "capacity": 1}));
     let message = message! { "number" => 7, "bytes" => b"\x00\xff" };
     layer.send("somewhere", &message).expect("there is room");
@@ -122,7 +123,7 @@ fn the_python_originals_answer() {
 #[test]
 fn the_site_of_the_python_originals_answers() {
     let server = RedisServer::start();
-    let site = PythonSite::new(json!({"hosts": [server.url()]}));
+    let site = PythonSite::new(ORIGINAL, json!({"hosts": [server.url()]}));
     let port = free_port();
     let _daphne = site.daphne(port);
     let _worker = site.worker();

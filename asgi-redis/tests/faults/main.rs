@@ -10,5 +10,6 @@ mod replies;
 mod sentinels;
 mod servers;
 mod stage;
-mod traffic;
 mod values;
+
+use support::traffic;

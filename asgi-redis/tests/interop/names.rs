@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use asgiref::{ChannelLayer as _, ChannelPattern, message};
 
-use crate::support::pair::{Settings, channel, take};
+use crate::support::pair::{ORIGINAL, Settings, channel, take};
 use crate::support::python::Python;
 use crate::support::resp::Reply;
 use crate::support::server::RedisServer;
@@ -114,7 +114,7 @@ async fn a_receive_of_python_that_waits_gets_what_we_send() {
     for name in ["normal", "single?reader", "process!local"] {
         let in_python = settings.clone();
         let receives = tokio::task::spawn_blocking(move || {
-            let python = Python::start();
+            let python = Python::start(&ORIGINAL);
             let theirs = in_python.theirs_in(&python);
             theirs.receive(&["normal", "single?reader", "process!"])
         });
@@ -165,7 +165,7 @@ async fn readers_of_both_kinds_share_the_messages() {
     let (sender, ours) = (settings.ours(), settings.ours());
     let in_python = settings.clone();
     let python_reads = tokio::task::spawn_blocking(move || {
-        let python = Python::start();
+        let python = Python::start(&ORIGINAL);
         let theirs = in_python.theirs_in(&python);
         let mut numbers = Vec::new();
         loop {

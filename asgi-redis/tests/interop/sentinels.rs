@@ -5,8 +5,11 @@ use asgiref::{ChannelLayer as _, ChannelLayerExt as _, message};
 use serde_json::{Value as Json, json};
 
 use crate::support::pair::{channel, group, take};
-use crate::support::python::Python;
+use crate::support::python::{Backend, Python};
 use crate::support::sentinel::Sentinels;
+
+/// The Python original.
+const SENTINELS: Backend = Backend::installed("asgi_redis.RedisSentinelChannelLayer");
 
 /// Python makes a ring of the services in the order it is told.
 #[tokio::test]
@@ -17,8 +20,8 @@ async fn both_sides_keep_everything_at_the_same_services() {
         .iter()
         .map(|port| json!(["127.0.0.1", port]))
         .collect();
-    let python = Python::start();
-    let theirs = python.sentinel_layer(&json!({
+    let python = Python::start(&SENTINELS);
+    let theirs = python.layer(&json!({
         "hosts": hosts,
         "services": ["alpha", "beta"],
     }));

@@ -5,13 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use asgi_redis::RedisChannelLayer;
-use asgiref::{ChannelLayer, ChannelName, GroupName, Message};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-use super::python::{Python, PythonLayer};
+pub use super::common::names::{channel, group, look, take};
+use super::python::{Backend, Python, PythonLayer};
 use super::server::RedisServer;
-use super::within;
+
+/// The Python original.
+pub const ORIGINAL: Backend = Backend::installed("asgi_redis.RedisChannelLayer");
 
 /// How both layers are configured. Each has prefixes of its own, so tests can share servers.
 #[derive(Clone, Debug, Deserialize, Serialize)]
@@ -136,7 +138,7 @@ impl Settings {
     /// A layer of the Python original, in an interpreter that all tests share.
     pub fn theirs(&self) -> PythonLayer<'static> {
         static SHARED: OnceLock<Python> = OnceLock::new();
-        self.theirs_in(SHARED.get_or_init(Python::start))
+        self.theirs_in(SHARED.get_or_init(|| Python::start(&ORIGINAL)))
     }
 
     /// A layer of the Python original, in an interpreter of the test's own.
@@ -162,30 +164,4 @@ impl Settings {
             "symmetric_encryption_keys": self.keys,
         })
     }
-}
-
-pub fn channel(name: &str) -> ChannelName {
-    ChannelName::new(name).expect("a valid name")
-}
-
-pub fn group(name: &str) -> GroupName {
-    GroupName::new(name).expect("a valid name")
-}
-
-/// The next message on `name`, which must come.
-#[track_caller]
-pub fn take(layer: &dyn ChannelLayer, name: &str) -> impl Future<Output = (String, Message)> {
-    let what = format!("a message on {name}");
-    let names = [channel(name)];
-    within(what, async move {
-        let (channel, message) = layer.receive(&names).await.expect("the layer works");
-        (channel.to_string(), message)
-    })
-}
-
-/// What is on `name` now; for names that are on one server.
-pub async fn look(layer: &dyn ChannelLayer, name: &str) -> Option<(String, Message)> {
-    let found = within("try_receive", layer.try_receive(&[channel(name)])).await;
-    let found = found.expect("the layer works");
-    found.map(|(channel, message)| (channel.to_string(), message))
 }

@@ -8,7 +8,7 @@ use tokio_tungstenite::tungstenite::Message;
 
 use crate::client::{Http, Socket, answers};
 use crate::program::Program;
-use crate::support::pair::Settings;
+use crate::support::pair::{ORIGINAL, Settings};
 use crate::support::port::free_port;
 use crate::support::process::Process;
 use crate::support::python::PythonSite;
@@ -28,7 +28,7 @@ async fn daphne(maker: Maker, settings: &Settings) -> (Process, u16) {
         Maker::Us => Program::daphne(settings),
         Maker::Python => {
             let port = free_port();
-            let process = PythonSite::new(settings.for_python()).daphne(port);
+            let process = PythonSite::new(ORIGINAL, settings.for_python()).daphne(port);
             until("Python's daphne to listen", || answers(port)).await;
             (process, port)
         }
@@ -38,7 +38,7 @@ async fn daphne(maker: Maker, settings: &Settings) -> (Process, u16) {
 fn worker(maker: Maker, settings: &Settings) -> Process {
     match maker {
         Maker::Us => Program::worker(settings),
-        Maker::Python => PythonSite::new(settings.for_python()).worker(),
+        Maker::Python => PythonSite::new(ORIGINAL, settings.for_python()).worker(),
     }
 }
 

@@ -1,4 +1,4 @@
-"""Channel layers of asgi_redis, driven by lines of JSON.
+"""Channel layers of Python, driven by lines of JSON.
 
 Each line of standard input is an object with `op`, `layer` (a name chosen by whoever writes it) and
 the arguments of the operation; each line of standard output is `{"ok": result}` or
@@ -6,12 +6,9 @@ the arguments of the operation; each line of standard output is `{"ok": result}`
 `{"t": "bytes", "v": "00ff"}`.
 """
 
+import importlib
 import json
 import sys
-
-from asgi_redis import RedisChannelLayer, RedisSentinelChannelLayer
-
-CLASSES = {"redis": RedisChannelLayer, "sentinel": RedisSentinelChannelLayer}
 
 LAYERS = {}
 
@@ -60,9 +57,14 @@ def to_typed(value):
 
 
 def op_open(request):
+    module, name = request["class"].rsplit(".", 1)
+    layer_class = getattr(importlib.import_module(module), name)
     options = dict(request["options"])
-    options["hosts"] = [tuple(host) if isinstance(host, list) else host for host in options["hosts"]]
-    LAYERS[request["layer"]] = CLASSES[request["kind"]](**options)
+    if "hosts" in options:
+        options["hosts"] = [
+            tuple(host) if isinstance(host, list) else host for host in options["hosts"]
+        ]
+    LAYERS[request["layer"]] = layer_class(**options)
 
 
 def op_send(layer, request):

@@ -8,18 +8,18 @@ use asgiref::{ChannelLayer, Error, Message, message};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
-use crate::support::pair::channel;
-use crate::support::{until, within, within_limit};
+use super::names::channel;
+use super::{until, within, within_limit};
 
 /// How long it may take until traffic flows again once the fault is over.
-pub(crate) const RECOVERY: Duration = Duration::from_secs(5);
+pub const RECOVERY: Duration = Duration::from_secs(5);
 
 /// How long it may take until a connection on which nothing arrives is given up, and traffic
 /// flows over a new one.
-pub(crate) const DETECTION: Duration = Duration::from_secs(5).saturating_add(RECOVERY);
+pub const DETECTION: Duration = Duration::from_secs(5).saturating_add(RECOVERY);
 
 /// How many messages may be lost each time connections end: those on their way to the reader.
-pub(crate) const IN_FLIGHT: usize = 20;
+pub const IN_FLIGHT: usize = 20;
 
 const CHANNEL: &str = "traffic";
 
@@ -31,7 +31,7 @@ const REST: Duration = Duration::from_millis(5);
 
 /// The traffic while it runs.
 #[derive(Debug)]
-pub(crate) struct Traffic {
+pub struct Traffic {
     books: Books,
     stop: watch::Sender<bool>,
     sender: JoinHandle<()>,
@@ -42,7 +42,7 @@ type Books = Arc<Mutex<Record>>;
 
 /// What each side has seen.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Record {
+pub struct Record {
     /// How many were attempted; the number of the next one.
     next: i64,
     /// What the layer accepted.
@@ -56,7 +56,7 @@ pub(crate) struct Record {
 
 impl Traffic {
     /// Begins to send through `from` and to receive through `to`.
-    pub(crate) fn start(from: impl ChannelLayer, to: impl ChannelLayer) -> Self {
+    pub fn start(from: impl ChannelLayer, to: impl ChannelLayer) -> Self {
         let books = Books::default();
         let (stop, stopped) = watch::channel(false);
         let sender = tokio::spawn(send(from, Arc::clone(&books), stopped));
@@ -71,7 +71,7 @@ impl Traffic {
 
     /// Waits until messages arrive that are sent from now on.
     #[track_caller]
-    pub(crate) fn expect_flowing_within(&self, limit: Duration) -> impl Future<Output = ()> {
+    pub fn expect_flowing_within(&self, limit: Duration) -> impl Future<Output = ()> {
         let books = Arc::clone(&self.books);
         let from = self.now().next;
         let flowing = async move {
@@ -92,13 +92,13 @@ impl Traffic {
 
     /// Waits until messages arrive that are sent from now on, as they must after a fault.
     #[track_caller]
-    pub(crate) fn expect_flowing(&self) -> impl Future<Output = ()> {
+    pub fn expect_flowing(&self) -> impl Future<Output = ()> {
         self.expect_flowing_within(RECOVERY)
     }
 
     /// Waits until a send fails that has not yet begun.
     #[track_caller]
-    pub(crate) fn expect_failing(&self) -> impl Future<Output = ()> {
+    pub fn expect_failing(&self) -> impl Future<Output = ()> {
         let books = Arc::clone(&self.books);
         let before = self.now().failed.len();
         until("a send to fail", move || {
@@ -107,14 +107,14 @@ impl Traffic {
     }
 
     /// What each side has seen until now.
-    pub(crate) fn now(&self) -> Record {
+    pub fn now(&self) -> Record {
         look_into(&self.books).clone()
     }
 
     /// Stops sending, waits until everything that will arrive has arrived, and returns what each
     /// side has seen.
     #[track_caller]
-    pub(crate) fn finish(self) -> impl Future<Output = Record> {
+    pub fn finish(self) -> impl Future<Output = Record> {
         within("the traffic to end", async move {
             self.stop.send_replace(true);
             self.sender.await.expect("the sender does not panic");
@@ -128,13 +128,13 @@ impl Traffic {
 
 impl Record {
     /// What was accepted and did not arrive.
-    pub(crate) fn lost(&self) -> usize {
+    pub fn lost(&self) -> usize {
         let received: BTreeSet<_> = self.received.iter().copied().collect();
         self.accepted.difference(&received).count()
     }
 
     #[track_caller]
-    pub(crate) fn expect_lost_at_most(&self, limit: usize) {
+    pub fn expect_lost_at_most(&self, limit: usize) {
         let lost = self.lost();
         assert!(
             lost <= limit,
@@ -146,12 +146,12 @@ impl Record {
     }
 
     #[track_caller]
-    pub(crate) fn expect_no_errors(&self) {
+    pub fn expect_no_errors(&self) {
         assert_eq!(self.send_errors, Vec::<String>::new());
         assert_eq!(self.receive_errors, Vec::<String>::new());
     }
 
-    pub(crate) fn send_errors(&self) -> &[String] {
+    pub fn send_errors(&self) -> &[String] {
         &self.send_errors
     }
 

@@ -13,8 +13,7 @@ USE_TZ = True
 
 CHANNEL_LAYERS = {
     "default": {
-        "BACKEND": "asgi_redis.RedisChannelLayer",
-        "CONFIG": json.loads(os.environ["CHANNEL_LAYER"]),
+        **json.loads(os.environ["CHANNEL_LAYER"]),
         "ROUTING": "project.consumers.routing",
     },
 }

@@ -1,4 +1,4 @@
-//! The Python originals of 2017, from `PyPI`: `asgi_redis`, `channels` and `daphne`.
+//! The Python originals of 2017, from `PyPI`: `channels`, `daphne` and channel layers.
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::path::{Path, PathBuf};
@@ -12,18 +12,46 @@ use serde_json::{Value as Json, json};
 use super::process::{Process, succeed};
 use super::typed;
 
-/// A command that runs Python with the originals installed. Installs them if they are not: that
-/// takes half a minute, once.
-pub fn python() -> Command {
-    let mut command = Command::new(environment().join("bin/python"));
-    command.env("PYTHONPATH", folder().join("shims"));
-    command.env("PYTHONUNBUFFERED", "1");
-    command
+/// A class of channel layers in Python.
+#[derive(Clone, Debug)]
+pub struct Backend {
+    class: &'static str,
+    folder: Option<PathBuf>,
 }
 
-/// A running interpreter, which holds layers of `asgi_redis`.
+impl Backend {
+    /// One that is installed with the originals, by its module and name.
+    pub const fn installed(class: &'static str) -> Self {
+        Self {
+            class,
+            folder: None,
+        }
+    }
+
+    /// One whose module is in `folder`.
+    pub const fn in_folder(class: &'static str, folder: PathBuf) -> Self {
+        Self {
+            class,
+            folder: Some(folder),
+        }
+    }
+
+    /// A command that runs Python with the originals installed. Installs them if they are not:
+    /// that takes half a minute, once.
+    fn python(&self) -> Command {
+        let mut command = Command::new(environment().join("bin/python"));
+        let folders = [folder().join("shims"), folder().join("site")];
+        let path = std::env::join_paths(folders.iter().chain(&self.folder));
+        command.env("PYTHONPATH", path.expect("no colons in the path"));
+        command.env("PYTHONUNBUFFERED", "1");
+        command
+    }
+}
+
+/// A running interpreter, which holds layers of one class.
 #[derive(Debug)]
 pub struct Python {
+    class: &'static str,
     pipes: Mutex<Pipes>,
     layers: AtomicUsize,
     /// Ends after the pipes are closed.
@@ -45,11 +73,12 @@ pub struct Exception {
 }
 
 impl Python {
-    pub fn start() -> Self {
-        let mut command = python();
+    pub fn start(backend: &Backend) -> Self {
+        let mut command = backend.python();
         command.arg(folder().join("layer.py"));
         let (process, stdin, stdout) = Process::start_with_pipes("python", &command);
         Self {
+            class: backend.class,
             pipes: Mutex::new(Pipes {
                 stdin,
                 stdout: BufReader::new(stdout),
@@ -59,19 +88,10 @@ impl Python {
         }
     }
 
-    /// A `RedisChannelLayer`. `options` are the arguments of its constructor.
+    /// A layer. `options` are the arguments of its constructor.
     pub fn layer(&self, options: &Json) -> PythonLayer<'_> {
-        self.open("redis", options)
-    }
-
-    /// A `RedisSentinelChannelLayer`.
-    pub fn sentinel_layer(&self, options: &Json) -> PythonLayer<'_> {
-        self.open("sentinel", options)
-    }
-
-    fn open(&self, kind: &str, options: &Json) -> PythonLayer<'_> {
         let name = self.layers.fetch_add(1, Ordering::SeqCst).to_string();
-        let request = json!({"op": "open", "kind": kind, "layer": name, "options": options});
+        let request = json!({"op": "open", "class": self.class, "layer": name, "options": options});
         self.ask(&request).expect("the layer is made");
         PythonLayer { python: self, name }
     }
@@ -98,7 +118,7 @@ impl Python {
     }
 }
 
-/// A layer of `asgi_redis`. Calls block the thread until Python has answered.
+/// A layer of an original. Calls block the thread until Python has answered.
 #[derive(Debug)]
 pub struct PythonLayer<'a> {
     python: &'a Python,
@@ -194,13 +214,14 @@ impl PythonLayer<'_> {
 /// The small Channels 1.x site that is among the tests.
 #[derive(Debug)]
 pub struct PythonSite {
-    layer: Json,
+    backend: Backend,
+    options: Json,
 }
 
 impl PythonSite {
-    /// With a layer, described by the arguments of its constructor.
-    pub fn new(layer: Json) -> Self {
-        Self { layer }
+    /// With a layer. `options` are the arguments of its constructor.
+    pub fn new(backend: Backend, options: Json) -> Self {
+        Self { backend, options }
     }
 
     /// Starts a worker. It has work when it is ready.
@@ -227,20 +248,21 @@ impl PythonSite {
     }
 
     fn python(&self) -> Command {
-        let mut command = python();
-        let site = folder().join("site");
-        let path = std::env::join_paths([folder().join("shims"), site.clone()]);
-        command.env("PYTHONPATH", path.expect("no colons in the path"));
+        let mut command = self.backend.python();
+        let layer = json!({"BACKEND": self.backend.class, "CONFIG": self.options});
         command.env("DJANGO_SETTINGS_MODULE", "project.settings");
-        command.env("CHANNEL_LAYER", self.layer.to_string());
-        command.current_dir(site);
+        command.env("CHANNEL_LAYER", layer.to_string());
+        command.current_dir(folder().join("site"));
         command
     }
 }
 
 /// Where our files for Python are.
 fn folder() -> &'static Path {
-    Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python"))
+    Path::new(concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/../conformance/support/python"
+    ))
 }
 
 /// The virtual environment, which is kept with the results of compilation.
