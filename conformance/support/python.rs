@@ -38,7 +38,7 @@ impl Backend {
 
     /// A command that runs Python with the originals installed. Installs them if they are not:
     /// that takes half a minute, once.
-    fn python(&self) -> Command {
+    pub fn python(&self) -> Command {
         let mut command = Command::new(environment().join("bin/python"));
         let folders = [folder().join("shims"), folder().join("site")];
         let path = std::env::join_paths(folders.iter().chain(&self.folder));
@@ -216,12 +216,24 @@ impl PythonLayer<'_> {
 pub struct PythonSite {
     backend: Backend,
     options: Json,
+    quiet: bool,
 }
 
 impl PythonSite {
     /// With a layer. `options` are the arguments of its constructor.
     pub fn new(backend: Backend, options: Json) -> Self {
-        Self { backend, options }
+        Self {
+            backend,
+            options,
+            quiet: false,
+        }
+    }
+
+    /// Without a log of what is asked for.
+    #[must_use]
+    pub fn quiet(mut self) -> Self {
+        self.quiet = true;
+        self
     }
 
     /// Starts a worker. It has work when it is ready.
@@ -243,6 +255,9 @@ impl PythonSite {
             &port.to_string(),
             "--force-sync",
         ]);
+        if self.quiet {
+            command.args(["--verbosity", "0"]);
+        }
         command.arg("project.asgi:channel_layer");
         Process::start("python's daphne", &command)
     }
