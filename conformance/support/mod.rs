@@ -6,6 +6,7 @@
 //! Nothing here waits longer than [`LIMIT`]; whoever waits says what for. Whatever is started ends
 //! with the value that stands for it, and at the latest with the test program, however that ends.
 pub mod certificate;
+pub mod folder;
 pub mod names;
 pub mod port;
 pub mod process;

@@ -16,6 +16,6 @@ pub mod sentinel;
 pub mod server;
 
 pub use common::{
-    LIMIT, block_until, certificate, port, process, proxy, python, traffic, typed, until, within,
-    within_limit,
+    LIMIT, block_until, certificate, folder, names, port, process, proxy, python, traffic, typed,
+    until, within, within_limit,
 };

@@ -8,7 +8,7 @@ use asgi_redis::RedisChannelLayer;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map as JsonMap, Value as Json, json};
 
-pub use super::common::names::{channel, group, look, take};
+pub use super::names::{channel, group, look, take};
 use super::python::{Backend, Python, PythonLayer};
 use super::server::RedisServer;
 

@@ -4,10 +4,9 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::OnceLock;
 
-use tempfile::TempDir;
-
 use super::block_until;
 use super::certificate::Certificate;
+use super::folder::Folder;
 use super::port::free_port;
 use super::process::{Process, program, text};
 use super::resp::{Connection, Reply};
@@ -22,7 +21,7 @@ pub struct RedisServer {
     options: RedisOptions,
     port: u16,
     tls: Option<(u16, Certificate)>,
-    folder: TempDir,
+    folder: Folder,
 }
 
 /// What a server is started with; ports, folder and log are chosen for it.
@@ -92,7 +91,7 @@ impl RedisServer {
     }
 
     fn with(options: RedisOptions) -> Self {
-        let folder = TempDir::new().expect("a folder for the server");
+        let folder = Folder::new();
         let certificate = options
             .with_tls
             .then(|| Certificate::generate(folder.path()));
