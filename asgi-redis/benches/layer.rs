@@ -61,11 +61,13 @@ fn main() -> Outcome {
         .enable_all()
         .build()?;
     runtime.block_on(async {
-        let (hop, ping) = hop(&server).await?;
-        println!(
-            "hop: median {hop:?}; PING {ping:?}; ratio {:.1}",
-            ratio(hop, ping)
-        );
+        for pace in [Pace::Busy, Pace::Idle] {
+            let (hop, ping) = hop(&server, pace).await?;
+            println!(
+                "hop, {pace:?}: median {hop:?}; PING {ping:?}; ratio {:.1}",
+                ratio(hop, ping)
+            );
+        }
         let (sent, received) = group(&server).await?;
         println!("group of {MEMBERS}: sent in {sent:?}, all received after {received:?}");
         Ok(())
@@ -156,29 +158,59 @@ fn benchmark(server: &RedisServer, script: &str, arguments: &[&str]) -> Outcome<
     Ok(rate.trim_matches('"').parse()?)
 }
 
-async fn hop(server: &RedisServer) -> Outcome<(Duration, Duration)> {
+/// How long nothing happens between two hops.
+#[derive(Clone, Copy, Debug)]
+enum Pace {
+    /// One follows the other.
+    Busy,
+    /// The processors have gone idle in between.
+    Idle,
+}
+
+impl Pace {
+    async fn pause(self) {
+        match self {
+            Self::Busy => {}
+            Self::Idle => tokio::time::sleep(Duration::from_millis(1)).await,
+        }
+    }
+}
+
+async fn hop(server: &RedisServer, pace: Pace) -> Outcome<(Duration, Duration)> {
     let (sender, receiver) = (layer(server)?, layer(server)?);
     let channel = ChannelName::new("hop")?;
     let channels = channel_list("hop")?;
+    let (arrived, mut arrivals) = tokio::sync::mpsc::channel(1);
+    let receiving = tokio::spawn(async move {
+        loop {
+            let received = receiver.receive(&channels).await;
+            if arrived
+                .send(received.map(|_| Instant::now()))
+                .await
+                .is_err()
+            {
+                return;
+            }
+        }
+    });
     let mut hops = Vec::with_capacity(HOPS);
     for round in 0..HOPS + 100 {
-        let waiting = tokio::spawn(take(receiver.clone(), channels.clone(), 1));
-        // Most of the time a receiver waits before there is anything to receive.
-        tokio::time::sleep(Duration::from_micros(500)).await;
+        pace.pause().await;
         let begin = Instant::now();
         sender
             .send(&channel, message! { "round" => round as i64 })
             .await?;
-        let end = waiting.await??;
+        let end = arrivals.recv().await.ok_or("the receiver ended")??;
         if round >= 100 {
             hops.push(end - begin);
         }
     }
-    Ok((median(hops), ping(server)?))
+    receiving.abort();
+    Ok((median(hops), ping(server, pace).await?))
 }
 
 /// A bare round trip.
-fn ping(server: &RedisServer) -> Outcome<Duration> {
+async fn ping(server: &RedisServer, pace: Pace) -> Outcome<Duration> {
     use std::io::{Read as _, Write as _};
 
     let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port()))?;
@@ -186,6 +218,7 @@ fn ping(server: &RedisServer) -> Outcome<Duration> {
     let mut pings = Vec::with_capacity(HOPS);
     let mut reply = [0; 7];
     for _ in 0..HOPS {
+        pace.pause().await;
         let begin = Instant::now();
         stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
         stream.read_exact(&mut reply)?;

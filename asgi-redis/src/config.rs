@@ -6,6 +6,7 @@ use asgiref::{Error, LayerConfig, Result};
 
 use crate::connection::{Address, ConnectionOptions, PORT, Resolver, Server};
 use crate::counters::Counters;
+use crate::groups::Hints;
 use crate::keys::{Keys, Unique};
 use crate::layer::RedisChannelLayer;
 use crate::ring::Ring;
@@ -101,6 +102,7 @@ impl Common {
             codec,
             unique: Unique::new(),
             counters: Counters::default().into(),
+            hints: Hints::default(),
         })
     }
 }

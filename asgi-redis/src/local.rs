@@ -283,7 +283,8 @@ impl Groups for RedisLocalChannelLayer {
     }
 
     async fn send_group(&self, group: &GroupName, message: Message) -> Result<()> {
-        for channel in self.redis.send_to_typed(group, &message).await? {
+        let typed = |channel: &ChannelName| channel.kind() != ChannelKind::Normal;
+        for channel in self.redis.send_to_some(group, &message, typed).await? {
             match self.ipc.send(&channel, message.clone()).await {
                 Ok(()) => {}
                 // Counted by the layer.

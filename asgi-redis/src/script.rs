@@ -95,6 +95,7 @@ scripts! {
     JOIN "join.lua"
     MEMBERS "members.lua"
     PENDING "pending.lua"
+    PRUNE "prune.lua"
     SCAN "scan.lua"
     SEND "send.lua"
     TAKE "take.lua"

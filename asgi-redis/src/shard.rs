@@ -9,6 +9,7 @@ use asgiref::{ChannelName, LayerConfig};
 use crate::connection::{Command, Server};
 use crate::counters::Counters;
 use crate::error::Result;
+use crate::groups::Hints;
 use crate::keys::{Keys, Unique};
 use crate::ring::Ring;
 use crate::script;
@@ -29,6 +30,7 @@ pub(crate) struct Shards {
     pub(crate) codec: Codec,
     pub(crate) unique: Unique,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) hints: Hints,
 }
 
 /// A message that expired unread: where it was and the key it had.

@@ -32,3 +32,9 @@ local function trim(list, dead)
     dead[#dead + 1] = key
   end
 end
+
+-- Forgets memberships that expired; returns how many.
+local function prune(group, expiry)
+  local oldest = string.format('%.6f', now - tonumber(expiry) / 1000)
+  return call('ZREMRANGEBYSCORE', group, '-inf', oldest)
+end

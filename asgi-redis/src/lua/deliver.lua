@@ -1,13 +1,17 @@
 -- Puts a message for a group on the channels of its members, except on those that are full.
 --
 -- KEYS  the lists of the queues
--- ARGV  prefix; expiry in ms; begin of the global counters; whether to pass over queues on which
---       messages expired; the body for channels that need no name in it; the body for others, up
---       to the name. Then for each queue: capacity; begin of its counters; whether to count
---       members it is full for; how many bodies it gets. And for each of those: what its body is ("plain", "named" or "whole"), the name or
---       the body, the end of its key, how many members it is for.
--- Returns for each queue: how many members it was delivered to, or -1 if it was passed over; how
--- many it was full for; the keys of messages that were found to have expired.
+-- ARGV  prefix; expiry in ms; begin of the global counters; which queues to pass over: 1 for those
+--       on which expired messages are found now, 2 for those on which any expired before, too; the
+--       body for channels that need no name in it; the body for others, up to the name; begin of
+--       the keys of expired channels; begin of the keys of readers of envelopes. Then for each
+--       queue: capacity; begin of its counters; whether to count members it is full for; whether
+--       it gets envelopes; how many bodies it gets. And for each of those: what its body is
+--       ("plain", "named" or "whole"), the name or the body, the end of its key, how many members
+--       it is for.
+-- Returns for each queue: how many members it was delivered to, or -1 if it was passed over, or -2
+-- if its process does not read envelopes; how many it was full for; the keys of messages that
+-- were found to have expired.
 
 local prefix, expiry, global = ARGV[1], ARGV[2], ARGV[3]
 local list_expiry = string.format('%.0f', tonumber(expiry) + 1000)
@@ -30,16 +34,25 @@ end
 
 local result = {}
 local all_delivered, all_full = 0, 0
-local at = 7
+local pass_over = tonumber(ARGV[4])
+local at = 9
 for number, list in ipairs(KEYS) do
-  local capacity, stem, bodies = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 3])
+  local capacity, stem, bodies = tonumber(ARGV[at]), ARGV[at + 1], tonumber(ARGV[at + 4])
   local count_full = ARGV[at + 2] == '1'
-  at = at + 4
+  local envelopes = ARGV[at + 3] == '1'
+  at = at + 5
+  local queue = string.sub(list, #prefix + 1)
   local dead, references = {}, {}
   local delivered, full = 0, 0
   trim(list, dead)
-  if #dead > 0 and ARGV[4] == '1' then
+  if
+    (pass_over > 0 and #dead > 0)
+    or (pass_over > 1 and call('EXISTS', ARGV[7] .. queue) == 1)
+  then
     delivered = -1
+    at = at + 4 * bodies
+  elseif envelopes and call('EXISTS', ARGV[8] .. queue) == 0 then
+    delivered = -2
     at = at + 4 * bodies
   else
     local room = capacity - call('LLEN', list)

@@ -3,7 +3,6 @@
 -- KEYS  the set of the group
 -- ARGV  the channel; group expiry in ms
 
-local expiry = tonumber(ARGV[2])
-call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('%.6f', now - expiry / 1000))
+prune(KEYS[1], ARGV[2])
 call('ZADD', KEYS[1], string.format('%.6f', now), ARGV[1])
 call('PEXPIRE', KEYS[1], ARGV[2])

@@ -2,16 +2,15 @@
 -- they were added.
 --
 -- KEYS  the set of the group
--- ARGV  group expiry in ms; begin of the keys of expired channels; begin of the keys of readers
---       of envelopes; how many digits stand for a channel
--- Returns the members, and the queues whose process reads envelopes.
+-- ARGV  group expiry in ms; begin of the keys of expired channels; how many digits stand for a
+--       channel
+-- Returns the members.
 
 local group = KEYS[1]
-local digits = tonumber(ARGV[4])
-local expired_before = now - tonumber(ARGV[1]) / 1000
-call('ZREMRANGEBYSCORE', group, '-inf', string.format('%.6f', expired_before))
+local digits = tonumber(ARGV[3])
+prune(group, ARGV[1])
 local with_scores = call('ZRANGE', group, 0, -1, 'WITHSCORES')
-local members, readers, expiries = {}, {}, {}
+local members, expiries = {}, {}
 for at = 1, #with_scores, 2 do
   local member = with_scores[at]
   local mark = string.find(member, '!', 1, true)
@@ -21,9 +20,6 @@ for at = 1, #with_scores, 2 do
     expiry = ARGV[2] .. queue
     expiry = call('EXISTS', expiry) == 1 and expiry
     expiries[queue] = expiry
-    if mark and call('EXISTS', ARGV[3] .. queue) == 1 then
-      readers[#readers + 1] = queue
-    end
   end
   local time = expiry and call('HGET', expiry, string.sub(redis.sha1hex(member), 1, digits))
   if time and tonumber(with_scores[at + 1]) < tonumber(time) then
@@ -32,4 +28,4 @@ for at = 1, #with_scores, 2 do
     members[#members + 1] = member
   end
 end
-return { members, readers }
+return members
