@@ -10,6 +10,8 @@
 //! * group: one message to 10,000 members at one process, until the last has it.
 
 use std::error::Error;
+use std::io::{self, Read as _, Write as _};
+use std::net::TcpStream;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -193,7 +195,8 @@ async fn hop(server: &RedisServer, pace: Pace) -> Outcome<(Duration, Duration)> 
             }
         }
     });
-    let mut hops = Vec::with_capacity(HOPS);
+    let mut ping = Ping::new(server)?;
+    let (mut hops, mut pings) = (Vec::with_capacity(HOPS), Vec::with_capacity(HOPS));
     for round in 0..HOPS + 100 {
         pace.pause().await;
         let begin = Instant::now();
@@ -201,30 +204,34 @@ async fn hop(server: &RedisServer, pace: Pace) -> Outcome<(Duration, Duration)> 
             .send(&channel, message! { "round" => round as i64 })
             .await?;
         let end = arrivals.recv().await.ok_or("the receiver ended")??;
+        pace.pause().await;
+        let pong = ping.call()?;
         if round >= 100 {
             hops.push(end - begin);
+            pings.push(pong);
         }
     }
     receiving.abort();
-    Ok((median(hops), ping(server, pace).await?))
+    Ok((median(hops), median(pings)))
 }
 
 /// A bare round trip.
-async fn ping(server: &RedisServer, pace: Pace) -> Outcome<Duration> {
-    use std::io::{Read as _, Write as _};
+struct Ping(TcpStream);
 
-    let mut stream = std::net::TcpStream::connect(("127.0.0.1", server.port()))?;
-    stream.set_nodelay(true)?;
-    let mut pings = Vec::with_capacity(HOPS);
-    let mut reply = [0; 7];
-    for _ in 0..HOPS {
-        pace.pause().await;
-        let begin = Instant::now();
-        stream.write_all(b"*1\r\n$4\r\nPING\r\n")?;
-        stream.read_exact(&mut reply)?;
-        pings.push(begin.elapsed());
+impl Ping {
+    fn new(server: &RedisServer) -> io::Result<Self> {
+        let stream = TcpStream::connect(("127.0.0.1", server.port()))?;
+        stream.set_nodelay(true)?;
+        Ok(Self(stream))
     }
-    Ok(median(pings))
+
+    fn call(&mut self) -> io::Result<Duration> {
+        let mut reply = [0; 7];
+        let begin = Instant::now();
+        self.0.write_all(b"*1\r\n$4\r\nPING\r\n")?;
+        self.0.read_exact(&mut reply)?;
+        Ok(begin.elapsed())
+    }
 }
 
 async fn group(server: &RedisServer) -> Outcome<(Duration, Duration)> {
