@@ -2,11 +2,33 @@
 
 #[path = "../support/mod.rs"]
 mod support;
+#[path = "../../../conformance/support/systems/mod.rs"]
+mod systems;
 
-mod client;
 mod mixed;
 mod outage;
-mod program;
 mod readers;
 mod restart;
-mod site;
+
+use asgi_redis::RedisChannelLayer;
+use support::pair::{ORIGINAL, Settings};
+use support::python::PythonSite;
+use systems::program::{Program, SiteSettings};
+
+impl SiteSettings for Settings {
+    type Layer = RedisChannelLayer;
+
+    fn layer(&self) -> RedisChannelLayer {
+        self.ours()
+    }
+
+    fn python_site(&self) -> PythonSite {
+        PythonSite::new(ORIGINAL, self.for_python())
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+#[ignore = "this is a program that the tests start"]
+async fn program() {
+    Program::<Settings>::play().await;
+}

@@ -1,131 +1,8 @@
 //! Each half of a site may be ours or Python's.
 
-use axum::body::Bytes;
-use axum::http::StatusCode;
-use serde_json::{Value as Json, json};
-use sha2::{Digest as _, Sha256};
-use tokio_tungstenite::tungstenite::Message;
-
-use crate::client::{Http, Socket, answers};
-use crate::program::Program;
-use crate::support::pair::{ORIGINAL, Settings};
-use crate::support::port::free_port;
-use crate::support::process::Process;
-use crate::support::python::PythonSite;
+use crate::support::pair::Settings;
 use crate::support::server::RedisServer;
-use crate::support::typed::to_hex;
-use crate::support::until;
-
-/// Who made a half of the site.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Maker {
-    Us,
-    Python,
-}
-
-async fn daphne(maker: Maker, settings: &Settings) -> (Process, u16) {
-    match maker {
-        Maker::Us => Program::daphne(settings),
-        Maker::Python => {
-            let port = free_port();
-            let process = PythonSite::new(ORIGINAL, settings.for_python()).daphne(port);
-            until("Python's daphne to listen", || answers(port)).await;
-            (process, port)
-        }
-    }
-}
-
-fn worker(maker: Maker, settings: &Settings) -> Process {
-    match maker {
-        Maker::Us => Program::worker(settings),
-        Maker::Python => PythonSite::new(ORIGINAL, settings.for_python()).worker(),
-    }
-}
-
-async fn check_site(port: u16) {
-    check_http(port).await;
-    check_echo(port).await;
-    check_chat(port, port).await;
-}
-
-async fn check_http(port: u16) {
-    let http = Http::new(port);
-    let (status, body) = http.get("/hello").await;
-    assert_eq!((status, &body[..]), (StatusCode::OK, &b"Hello world!"[..]));
-
-    for length in [0, 1, 1_000, 700_000] {
-        let content: Bytes = (0..length)
-            .map(|at| (at % 251) as u8)
-            .collect::<Vec<_>>()
-            .into();
-        let (status, body) = http.post("/mirror?a=1&b=%C2%A3", content.clone()).await;
-        assert_eq!(status, StatusCode::OK, "{body:?}");
-        let seen: Json = serde_json::from_slice(&body).expect("JSON");
-        let sent = json!({
-            "method": "POST",
-            "path": "/mirror",
-            "query": "a=1&b=%C2%A3",
-            "header": "a value",
-            "length": length,
-            "sha256": to_hex(&Sha256::digest(&content)),
-        });
-        assert_eq!(seen, sent);
-    }
-
-    let (status, body) = http.get("/parts").await;
-    assert_eq!(status, StatusCode::OK);
-    assert_eq!(&body[..], b"part 0\npart 1\npart 2\npart 3\npart 4\n");
-    assert_eq!(http.get("/nowhere").await.0, StatusCode::NOT_FOUND);
-}
-
-async fn check_echo(port: u16) {
-    let mut socket = Socket::open(port, "/echo/").await;
-    let large = "£".repeat(50_000);
-    // Python's daphne does not send empty texts on.
-    for text in ["hello", "£ 😒", &large] {
-        socket.say(text).await;
-        assert_eq!(socket.hear().await, text);
-    }
-    for bytes in [&b"\x00\xff"[..], &[7; 100_000]] {
-        socket.send(Message::binary(bytes.to_vec())).await;
-        assert_eq!(&socket.next().await.into_data()[..], bytes);
-    }
-    socket.close().await;
-}
-
-/// Guests come in over two servers, which may be one and the same.
-async fn check_chat(one: u16, other: u16) {
-    let mut ann = Socket::open(one, "/chat/garden/").await;
-    assert_eq!(ann.hear().await, "joined");
-    let mut eve = Socket::open(one, "/chat/cellar/").await;
-    assert_eq!(eve.hear().await, "joined");
-    let mut bob = Socket::open(other, "/chat/garden/").await;
-    for guest in [&mut ann, &mut bob] {
-        assert_eq!(guest.hear().await, "joined");
-    }
-    for number in 0..10 {
-        let text = format!("line {number}");
-        let speaker = if number % 2 == 0 { &mut ann } else { &mut bob };
-        speaker.say(&text).await;
-        for guest in [&mut ann, &mut bob] {
-            assert_eq!(guest.hear().await, text);
-        }
-    }
-    bob.close().await;
-    assert_eq!(ann.hear().await, "left");
-    // Whatever went astray would have come before this.
-    eve.say("potatoes").await;
-    assert_eq!(eve.hear().await, "potatoes");
-    for guest in [ann, eve] {
-        guest.close().await;
-    }
-}
-
-async fn check_together(daphne_by: Maker, worker_by: Maker, settings: &Settings) {
-    let (_daphne, port) = daphne(daphne_by, settings).await;
-    let _worker = worker(worker_by, settings);
-    check_site(port).await;
-}
+use crate::systems::halves::{Maker, check_both, check_together};
 
 #[tokio::test]
 async fn our_daphne_and_our_worker_are_a_site() {
@@ -158,14 +35,5 @@ async fn mixed_sites_may_be_encrypted_and_on_several_servers() {
 #[tokio::test]
 async fn both_daphnes_and_both_workers_are_one_site() {
     let server = RedisServer::start();
-    let settings = Settings::on([&server]);
-    let (_ours, here) = daphne(Maker::Us, &settings).await;
-    let (_theirs, there) = daphne(Maker::Python, &settings).await;
-    let _workers = [Maker::Us, Maker::Python].map(|maker| worker(maker, &settings));
-    for port in [here, there] {
-        check_http(port).await;
-    }
-    // Which worker takes which message is not said, so only the guests of a chat keep the order.
-    check_chat(here, there).await;
-    check_chat(there, here).await;
+    check_both(&Settings::on([&server])).await;
 }

@@ -2,11 +2,11 @@
 
 use axum::http::StatusCode;
 
-use crate::client::{Http, Socket};
-use crate::program::Program;
 use crate::support::pair::Settings;
 use crate::support::server::RedisServer;
 use crate::support::within;
+use crate::systems::client::{Http, Socket};
+use crate::systems::program::Program;
 
 const SOCKETS: usize = 50;
 

@@ -17,40 +17,40 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use crate::support::within;
 
 /// Whether somebody listens on `port`.
-pub(crate) fn answers(port: u16) -> bool {
+pub fn answers(port: u16) -> bool {
     StdTcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok()
 }
 
 /// A user's HTTP client.
 #[derive(Clone, Debug)]
-pub(crate) struct Http {
+pub struct Http {
     client: Client<HttpConnector, Body>,
     port: u16,
 }
 
 impl Http {
-    pub(crate) fn new(port: u16) -> Self {
+    pub fn new(port: u16) -> Self {
         let client = Client::builder(TokioExecutor::new()).build_http();
         Self { client, port }
     }
 
-    pub(crate) async fn get(&self, path: &str) -> (StatusCode, Bytes) {
+    pub async fn get(&self, path: &str) -> (StatusCode, Bytes) {
         within(format!("an answer to {path}"), self.get_unbounded(path)).await
     }
 
     /// As [`get`](Self::get), but waits for as long as the server does.
-    pub(crate) async fn get_unbounded(&self, path: &str) -> (StatusCode, Bytes) {
+    pub async fn get_unbounded(&self, path: &str) -> (StatusCode, Bytes) {
         self.request("GET", path, Body::empty()).await
     }
 
     /// The status of an answer, if one comes within a second.
-    pub(crate) async fn try_get(&self, path: &str) -> Option<StatusCode> {
+    pub async fn try_get(&self, path: &str) -> Option<StatusCode> {
         let answer = self.get_unbounded(path);
         let answer = tokio::time::timeout(Duration::from_secs(1), answer).await;
         answer.ok().map(|(status, _)| status)
     }
 
-    pub(crate) async fn post(&self, path: &str, body: Bytes) -> (StatusCode, Bytes) {
+    pub async fn post(&self, path: &str, body: Bytes) -> (StatusCode, Bytes) {
         within(
             format!("an answer to {path}"),
             self.request("POST", path, body.into()),
@@ -82,29 +82,29 @@ impl Http {
 
 /// A user's WebSocket.
 #[derive(Debug)]
-pub(crate) struct Socket {
+pub struct Socket {
     socket: WebSocketStream<MaybeTlsStream<TcpStream>>,
 }
 
 impl Socket {
-    pub(crate) async fn open(port: u16, path: &str) -> Self {
+    pub async fn open(port: u16, path: &str) -> Self {
         let url = format!("ws://127.0.0.1:{port}{path}");
         let opened = within(format!("{path} to open"), connect_async(url)).await;
         let (socket, _) = opened.unwrap_or_else(|error| panic!("{path} is refused: {error}"));
         Self { socket }
     }
 
-    pub(crate) async fn say(&mut self, text: &str) {
+    pub async fn say(&mut self, text: &str) {
         self.send(Message::text(text)).await;
     }
 
-    pub(crate) async fn send(&mut self, message: Message) {
+    pub async fn send(&mut self, message: Message) {
         let sent = within("to send", self.socket.send(message)).await;
         sent.expect("the socket is open");
     }
 
     /// The next frame with content, which must come.
-    pub(crate) async fn next(&mut self) -> Message {
+    pub async fn next(&mut self) -> Message {
         within("a frame", async {
             loop {
                 let next = self.socket.next().await.expect("the socket stays open");
@@ -119,13 +119,13 @@ impl Socket {
     }
 
     /// The next text.
-    pub(crate) async fn hear(&mut self) -> String {
+    pub async fn hear(&mut self) -> String {
         let frame = self.next().await;
         frame.into_text().expect("a text frame").to_string()
     }
 
     /// Closes in order, and waits for the server's consent.
-    pub(crate) async fn close(mut self) {
+    pub async fn close(mut self) {
         within("the socket to close", async {
             self.socket.close(None).await.expect("the socket is open");
             while let Some(Ok(_)) = self.socket.next().await {}

@@ -2,8 +2,7 @@
 
 use std::sync::Arc;
 
-use asgi_redis::RedisChannelLayer;
-use asgiref::{Message, message};
+use asgiref::{ChannelLayer, Message, message};
 use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::extract::DefaultBodyLimit;
@@ -17,7 +16,7 @@ use sha2::{Digest as _, Sha256};
 
 use crate::support::typed::to_hex;
 
-pub(crate) fn application(layer: Arc<RedisChannelLayer>) -> Application {
+pub fn application(layer: Arc<impl ChannelLayer>) -> Application {
     let application = Application::builder().layer("default", layer);
     let application = application.router(routing()).http(pages()).build();
     application.expect("the routing has a layer")
