@@ -81,7 +81,7 @@ async fn the_members_on_one_process_share_a_body() {
 #[tokio::test]
 async fn encrypted_messages_reach_every_member() {
     const MEMBERS: usize = 300;
-    let settings = Settings::shared().keys(["a secret"]).capacity(1_000);
+    let settings = Settings::shared().keys(&["a secret"]).capacity(1_000);
     let (reader, sender) = (settings.ours(), settings.ours());
     let mut members = add(&sender, "process.A!", MEMBERS).await;
     members.extend(add(&sender, "process.B!", MEMBERS).await);

@@ -176,7 +176,7 @@ async fn bodies_that_are_no_messages_are_skipped() {
 #[tokio::test]
 async fn recorded_tokens_that_are_not_valid_are_skipped() {
     let json = load("layers_fernet_tokens.json");
-    let settings = Settings::shared().keys(["test"]);
+    let settings = Settings::shared().keys(&["test"]);
     let ours = settings.ours();
     for case in items(&json, "bad") {
         plant(&settings, "planted", text(&case["token"]).as_bytes());

@@ -291,8 +291,13 @@ impl Broker {
         Process::start(self.node.clone(), &self.invocation())
     }
 
-    /// Whether somebody speaks AMQP on the port.
+    /// Whether somebody speaks AMQP on the port, and listens on the other if there is one.
     fn answers(&self) -> bool {
+        if let Some((port, _)) = self.tls
+            && TcpStream::connect(("127.0.0.1", port)).is_err()
+        {
+            return false;
+        }
         let Ok(mut stream) = TcpStream::connect(("127.0.0.1", self.port)) else {
             return false;
         };

@@ -3,6 +3,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../../conformance/support/interop/mod.rs"]
+mod interop;
+
 mod capacity;
 mod encryption;
 mod groups;

@@ -102,8 +102,8 @@ impl Settings {
 
     /// The keys of the encryption, the one that encrypts first.
     #[must_use]
-    pub fn keys<const N: usize>(mut self, keys: [&str; N]) -> Self {
-        self.keys = keys.map(str::to_owned).into();
+    pub fn keys(mut self, keys: &[&str]) -> Self {
+        self.keys = keys.iter().copied().map(str::to_owned).collect();
         self
     }
 

@@ -25,9 +25,9 @@ async fn our_daphne_and_python_s_worker_are_a_site() {
 #[tokio::test]
 async fn mixed_sites_may_be_encrypted_and_on_several_servers() {
     let servers = RedisServer::several(3);
-    let settings = Settings::on(&servers).keys(["new", "old"]);
+    let settings = Settings::on(&servers).keys(&["new", "old"]);
     check_together(Maker::Python, Maker::Us, &settings).await;
-    let settings = Settings::on(&servers).keys(["new", "old"]);
+    let settings = Settings::on(&servers).keys(&["new", "old"]);
     check_together(Maker::Us, Maker::Python, &settings).await;
 }
 
