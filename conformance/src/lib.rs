@@ -99,6 +99,7 @@
 //! [ASGI specification]: https://channels.readthedocs.io/en/1.x/asgi.html
 #![forbid(unsafe_code)]
 
+mod ahead;
 pub mod cases;
 mod client;
 mod harness;
@@ -112,5 +113,7 @@ pub use harness::Harness;
 pub use outcome::{CaseReport, Outcome, Report, Skipped};
 pub use runner::{case_names, run, run_case, run_selected};
 
+#[doc(hidden)]
+pub use ahead::Ahead;
 #[doc(hidden)]
 pub use macros::{names, test_case};

@@ -205,7 +205,7 @@ fn runtime<H: Harness>() -> std::io::Result<Runtime> {
     }
 }
 
-fn panic_message(panic: &(dyn Any + Send)) -> String {
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     if let Some(text) = panic.downcast_ref::<String>() {
         text.clone()
     } else if let Some(text) = panic.downcast_ref::<&str>() {

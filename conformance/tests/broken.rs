@@ -178,7 +178,7 @@ faults! {
 
     // ---- Order
     newest_first: NewestFirst => [
-        many_channels refused_messages_are_not_delivered statistics_max_age
+        many_channels refused_messages_are_not_delivered
         single_reader_fifo process_local_fifo_across_local_parts order_under_load
         order_of_group_and_direct_sends many_writers_one_single_reader
         many_writers_one_process
@@ -240,6 +240,7 @@ faults! {
         order_of_group_and_direct_sends many_writers_many_readers
         many_writers_one_single_reader many_writers_one_process
         each_message_wakes_one_reader cancelled_receives_under_load delivery_rate
+        statistics_max_age
     ]
     cuts_at_64_kib: CutsAt64KiB => [
         one_megabyte_json larger_messages_are_whole_or_refused
