@@ -4,38 +4,80 @@
 //! Queues and message bodies are those of Python's `asgi_rabbitmq` 0.5, so that Python and Rust
 //! processes exchange messages over one broker.
 //!
-//! # Status
+//! ```no_run
+//! use asgi_rabbitmq::RabbitmqChannelLayer;
+//! use asgiref::{ChannelLayer as _, ChannelName, message};
 //!
-//! This version contains the crate's structure and the URL schemes it will answer to; it does
-//! not contain a layer. Use [`asgiref::InMemoryChannelLayer`] within one process.
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> asgiref::Result<()> {
+//! let layer = RabbitmqChannelLayer::from_url("amqp://localhost/site?capacity=200")?;
+//! let thumbnails = ChannelName::new("thumbnails")?;
+//! layer.send(&thumbnails, message! { "picture" => 42 }).await?;
+//! let (_, message) = layer.receive(&[thumbnails]).await?;
+//! assert_eq!(message.int("picture")?, 42);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Options
+//!
+//! Options, queues and messages on the wire, what happens when something fails, and limits are in
+//! the [README](https://docs.rs/crate/asgi-rabbitmq).
 //!
 //! # Structure
 //!
-//! The three backend crates mirror each other: a file of the same name does the same job in each.
+//! The backend crates mirror each other: a file of the same name does the same job in each.
 //!
 //! * `config`: the builder and what a URL or a TOML table may say; shares its vocabulary with
 //!   every layer.
 //! * `connection`: connections to the broker and how they are restored.
-//! * `dead_letters`: what happens to messages that expire unread.
+//! * `counters`: what a process has seen go wrong.
 //! * `error`: the transport's own errors and what they become in [`asgiref::Error`].
-//! * `flush`: the flush extension.
-//! * `groups`: the groups extension.
 //! * `layer`: the ASGI API: send, receive, new channel.
-//! * `local`: normal channels in shared memory on this machine, the others in RabbitMQ.
-//! * `statistics`: the statistics extension.
+//! * `outbox`: how much room a channel has, and putting messages there.
+//! * `queues`: the channels' queues and their leases.
+//! * `receive`: the task that takes messages off the broker, and the callers that wait.
+//! * `site`: what all parts share.
 //! * `topology`: which queues and exchanges stand for channels and groups.
 #![forbid(unsafe_code)]
+#![expect(dead_code, reason = "groups, flush and statistics share these parts")]
 
 mod config;
 mod connection;
-mod dead_letters;
+mod counters;
 mod error;
-mod flush;
-mod groups;
 mod layer;
-mod local;
-mod statistics;
+mod outbox;
+mod queues;
+mod receive;
+mod site;
 mod topology;
 
-/// URL schemes that name this layer.
+use std::sync::Arc;
+
+use asgiref::config::LayerSettings;
+use asgiref::{ChannelLayer, Result};
+
+pub use config::{GroupsForm, RabbitmqChannelLayerBuilder};
+pub use counters::Figures;
+pub use error::Error;
+pub use layer::RabbitmqChannelLayer;
+
+/// URL schemes that name a layer of this crate.
 pub const SCHEMES: &[&str] = &["amqp", "amqps"];
+
+/// The layer that a URL or a TOML table describes, of the kind its scheme says.
+///
+/// ```
+/// let layer = asgi_rabbitmq::from_settings(&"amqp://localhost/site?capacity=200".parse()?)?;
+/// assert_eq!(layer.to_string(), "RabbitmqChannelLayer(localhost:5672/site)");
+/// # Ok::<(), asgiref::Error>(())
+/// ```
+///
+/// # Errors
+///
+/// [`asgiref::Error::Config`], naming the option that is unknown or cannot be used.
+pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> {
+    settings.require_scheme(SCHEMES)?;
+    Ok(Arc::new(RabbitmqChannelLayer::from_settings(settings)?))
+}

@@ -34,7 +34,6 @@
 //! * `connection`: one for commands, shared by all callers, one for each receiving task, and how
 //!   each is restored.
 //! * `counters`: what a process has seen go wrong.
-//! * `envelope`: one message for many channels of one process.
 //! * `error`: the transport's own errors and what they become in [`asgiref::Error`].
 //! * `flush`: the flush extension.
 //! * `groups`: the groups extension.
@@ -54,7 +53,6 @@ mod cluster;
 mod config;
 mod connection;
 mod counters;
-mod envelope;
 mod error;
 mod flush;
 mod groups;

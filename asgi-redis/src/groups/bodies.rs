@@ -1,10 +1,9 @@
 //! What the members of a group get.
 
-use asgiref::codec::{CHANNEL_KEY, Codec};
+use asgiref::codec::{CHANNEL_KEY, Codec, envelope};
 use asgiref::{ChannelKind, ChannelName, Message, Result, Value};
 use bytes::Bytes;
 
-use crate::envelope;
 use crate::keys::digest;
 use crate::shard::Shards;
 

@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
+use asgiref::codec::envelope;
 use asgiref::{ChannelKind, ChannelName, Result};
 use futures_util::future::join_all;
 
 use crate::connection::{Command, Reply};
-use crate::envelope;
 use crate::error::Error;
 use crate::layer::read_dead;
 use crate::script;

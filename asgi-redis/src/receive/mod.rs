@@ -14,12 +14,11 @@ mod state;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Clock;
 
-use asgiref::codec::Codec;
+use asgiref::codec::{Codec, envelope};
 use asgiref::{ChannelKind, ChannelName, Message};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::coop::consume_budget;
 
-use crate::envelope;
 use crate::error::Result;
 use crate::keys::Keys;
 use crate::shard::Shards;

@@ -36,6 +36,7 @@
 
 mod decode;
 mod encode;
+pub mod envelope;
 
 use bytes::Bytes;
 

@@ -1,1 +1,0 @@
-//! Connections to the broker and how they are restored.

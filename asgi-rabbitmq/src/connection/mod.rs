@@ -1,0 +1,12 @@
+//! Connections to the broker and how they are restored.
+
+mod address;
+mod lane;
+mod options;
+mod session;
+mod supervisor;
+
+pub(crate) use address::{Address, check};
+pub(crate) use options::ConnectionOptions;
+pub(crate) use session::Session;
+pub(crate) use supervisor::Broker;

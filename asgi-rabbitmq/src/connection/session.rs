@@ -1,0 +1,203 @@
+use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use futures_util::StreamExt as _;
+use lapin::{Channel, Connection, Event};
+use tokio::sync::Notify;
+use tokio::time::timeout;
+
+use super::lane::{self, Lane, Purpose};
+use crate::error::{Error, Result};
+
+/// A pair of connections to a broker, as long as both are alive.
+///
+/// One talks, the other listens: a broker that is short of memory stops reading from connections
+/// that publish, and what is received must go on.
+pub(crate) struct Session {
+    pub(super) broker: Arc<str>,
+    talk: Arc<Connection>,
+    listen: Arc<Connection>,
+    response_timeout: Duration,
+    publish: Lane,
+    declare: Lane,
+    get: Lane,
+    /// What the broker said when it stopped reading.
+    blocked: Mutex<Option<Arc<str>>>,
+    given_up: AtomicBool,
+    ended: Notify,
+}
+
+impl Session {
+    pub(super) fn new(
+        broker: Arc<str>,
+        talk: Connection,
+        listen: Connection,
+        response_timeout: Duration,
+    ) -> Self {
+        Self {
+            broker,
+            talk: Arc::new(talk),
+            listen: Arc::new(listen),
+            response_timeout,
+            publish: Lane::new(Purpose::Publish),
+            declare: Lane::new(Purpose::Plain),
+            get: Lane::new(Purpose::Plain),
+            blocked: Mutex::default(),
+            given_up: AtomicBool::new(false),
+            ended: Notify::new(),
+        }
+    }
+
+    /// Which broker, for texts.
+    pub(crate) fn broker(&self) -> &Arc<str> {
+        &self.broker
+    }
+
+    pub(crate) fn is_alive(&self) -> bool {
+        !self.given_up.load(Ordering::Acquire)
+            && self.talk.status().connected()
+            && self.listen.status().connected()
+    }
+
+    /// The AMQP channel for publishing, with confirms, and for what must come right before it.
+    pub(crate) async fn publish_channel(&self) -> Result<Channel> {
+        self.bounded(self.publish.channel(&self.talk)).await
+    }
+
+    /// The AMQP channel for declaring what may be refused.
+    pub(crate) async fn declare_channel(&self) -> Result<Channel> {
+        self.bounded(self.declare.channel(&self.talk)).await
+    }
+
+    /// The AMQP channel for fetching messages.
+    pub(crate) async fn get_channel(&self) -> Result<Channel> {
+        self.bounded(self.get.channel(&self.listen)).await
+    }
+
+    /// An AMQP channel of one's own, on the connection that listens.
+    pub(crate) async fn own_channel(&self, prefetch: u16) -> Result<Channel> {
+        self.bounded(lane::open(&self.listen, Purpose::Prefetch(prefetch)))
+            .await
+    }
+
+    /// An AMQP channel of one's own for publishing, with confirms.
+    pub(crate) async fn own_publish_channel(&self) -> Result<Channel> {
+        self.bounded(lane::open(&self.talk, Purpose::Publish)).await
+    }
+
+    /// An AMQP channel of one's own for what may be refused.
+    pub(crate) async fn own_declare_channel(&self) -> Result<Channel> {
+        self.bounded(lane::open(&self.talk, Purpose::Plain)).await
+    }
+
+    /// Waits for an answer of the broker. If none comes in time the connections are given up:
+    /// whatever comes later on them belongs to something nobody waits for any more.
+    pub(crate) async fn bounded<T>(
+        &self,
+        operation: impl Future<Output = Result<T, lapin::Error>>,
+    ) -> Result<T> {
+        match timeout(self.response_timeout, operation).await {
+            Ok(Ok(answer)) => Ok(answer),
+            Ok(Err(error)) => Err(self.failed(error)),
+            Err(_) => Err(self.silent()),
+        }
+    }
+
+    /// What an error means that came while the operation went on.
+    pub(crate) fn failed(&self, error: lapin::Error) -> Error {
+        if !self.talk.status().connected() || !self.listen.status().connected() {
+            self.ended.notify_one();
+        }
+        Error::of_operation(&self.broker, error)
+    }
+
+    /// Gives the connections up, because they are silent, or says that the broker is blocked: then
+    /// they are not dead.
+    pub(crate) fn silent(&self) -> Error {
+        if let Some(reason) = self.blocked() {
+            return Error::Blocked {
+                broker: Arc::clone(&self.broker),
+                reason,
+            };
+        }
+        self.give_up();
+        Error::timeout(&self.broker, self.response_timeout)
+    }
+
+    pub(crate) fn response_timeout(&self) -> Duration {
+        self.response_timeout
+    }
+
+    /// Why the broker takes no messages, if it does not.
+    pub(crate) fn blocked(&self) -> Option<Arc<str>> {
+        self.blocked
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(crate) fn give_up(&self) {
+        self.given_up.store(true, Ordering::Release);
+        self.ended.notify_one();
+    }
+
+    /// Watches the connections until one of them is lost or given up.
+    pub(super) async fn watch(&self) {
+        let mut talk = std::pin::pin!(self.talk.events_listener());
+        let mut listen = std::pin::pin!(self.listen.events_listener());
+        while self.is_alive() {
+            let event = tokio::select! {
+                event = talk.next() => event,
+                event = listen.next() => event,
+                () = self.ended.notified() => continue,
+            };
+            let mut blocked = self.blocked.lock().unwrap_or_else(PoisonError::into_inner);
+            match event {
+                Some(Event::ConnectionBlocked(reason)) => {
+                    tracing::warn!(broker = %self.broker, reason, "the broker takes no messages");
+                    *blocked = Some(reason.into());
+                }
+                Some(Event::ConnectionUnblocked) => {
+                    tracing::info!(broker = %self.broker, "the broker takes messages again");
+                    *blocked = None;
+                }
+                Some(Event::Error(error)) => {
+                    drop(blocked);
+                    if !error.is_amqp_soft_error() {
+                        self.give_up();
+                        return;
+                    }
+                }
+                Some(_) => {}
+                None => {
+                    drop(blocked);
+                    self.give_up();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// Says goodbye, for a moment at most.
+    pub(super) async fn close(&self) {
+        let moment = Duration::from_millis(500);
+        let goodbye = async {
+            let _ = tokio::join!(
+                self.listen.close(200, "goodbye".into()),
+                self.talk.close(200, "goodbye".into()),
+            );
+        };
+        let _ = timeout(moment, goodbye).await;
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session")
+            .field("broker", &self.broker)
+            .field("alive", &self.is_alive())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,1 +1,0 @@
-//! Normal channels in shared memory on this machine, the others in RabbitMQ.
