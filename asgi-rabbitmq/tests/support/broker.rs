@@ -144,6 +144,11 @@ impl Broker {
         self.port
     }
 
+    /// `amqps://` and the address, with the virtual host that is there from the beginning.
+    pub fn tls_url(&self) -> String {
+        format!("amqps://guest:guest@127.0.0.1:{}/%2f", self.tls_port())
+    }
+
     pub fn tls_port(&self) -> u16 {
         self.tls.as_ref().expect("a broker with TLS").0
     }
@@ -168,10 +173,11 @@ impl Broker {
     /// A new virtual host of this name, for the user `guest`.
     pub fn add_virtual_host(&self, name: &str) {
         self.evaluate(&format!(
-            r#"ok = rabbit_vhost:add(<<"{name}">>, <<"tests">>),
+            r#"Name = <<"{name}"/utf8>>,
             All = <<".*">>,
+            ok = rabbit_vhost:add(Name, <<"tests">>),
             ok = rabbit_auth_backend_internal:set_permissions(
-                <<"guest">>, <<"{name}">>, All, All, All, <<"tests">>)"#
+                <<"guest">>, Name, All, All, All, <<"tests">>)"#
         ));
     }
 
@@ -346,7 +352,13 @@ impl Broker {
 
 /// The URL of a virtual host, through whatever listens on `port`.
 pub fn url_at(port: u16, virtual_host: &str) -> String {
-    let name = virtual_host.replace('%', "%25").replace('/', "%2f");
+    let name: String = virtual_host
+        .bytes()
+        .map(|byte| match byte {
+            b'a'..=b'z' | b'0'..=b'9' | b'-' => char::from(byte).to_string(),
+            _ => format!("%{byte:02x}"),
+        })
+        .collect();
     format!("amqp://guest:guest@127.0.0.1:{port}/{name}")
 }
 

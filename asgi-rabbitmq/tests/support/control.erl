@@ -1,6 +1,7 @@
 %% Evaluates expressions on nodes of Erlang. Each line of standard input is the name of a node, a
 %% space and an expression; each line of standard output is `ok` and the value in JSON, or `error`
 %% and what was wrong.
+io:setopts([{encoding, utf8}]),
 Parse = fun(Text) ->
     {ok, Tokens, _} = erl_scan:string(Text),
     {ok, Expressions} = erl_parse:parse_exprs(Tokens),

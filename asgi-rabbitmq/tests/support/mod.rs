@@ -7,11 +7,14 @@
     reason = "each test program uses its own part of this module"
 )]
 
+pub mod amqp;
 pub mod broker;
 pub mod cluster;
 #[path = "../../../conformance/support/mod.rs"]
 mod common;
 pub mod control;
+pub mod pair;
+pub mod topology;
 
 pub use common::{
     LIMIT, block_until, certificate, folder, names, port, process, proxy, python, traffic, typed,

@@ -10,6 +10,7 @@
 
 pub mod client;
 pub mod halves;
+pub mod outage;
 pub mod program;
 pub mod readers;
 pub mod restart;

@@ -1,0 +1,13 @@
+//! What happens when something between the processes fails: traffic flows again within a bound,
+//! nothing is delivered twice, and what is lost was on its way at that moment.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod brokers;
+mod clusters;
+mod connections;
+mod queues;
+mod stage;
+
+use support::traffic;
