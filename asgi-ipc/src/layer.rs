@@ -13,7 +13,7 @@ use tokio::task::yield_now;
 
 use crate::config::Place;
 use crate::shared::Shared;
-use crate::store::Refused;
+use crate::store::{Outgoing, Refused};
 use crate::waiting::Registration;
 
 /// A channel layer in shared memory, for all processes of a machine.
@@ -45,7 +45,13 @@ impl ChannelLayer for IpcChannelLayer {
         let local = channel.local_part().unwrap_or_default();
         let capacity = shared.config.capacities().of(name);
         let expiry = shared.config.message_expiry();
-        let sent = shared.run(|locked| locked.send(name, local, &bytes, capacity, expiry))?;
+        let sent = shared.send(&Outgoing {
+            name,
+            local,
+            message: &bytes,
+            capacity,
+            expiry,
+        })?;
         sent.map_err(|refused| {
             if refused == Refused::NoRoom {
                 tracing::debug!(%channel, "`message_memory` is used up");

@@ -7,7 +7,7 @@ use crate::segment::{Checked, Damage};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"asgi-ipc");
 /// The version of what this module and the `store` modules describe.
-pub(crate) const VERSION: u32 = 1;
+pub(crate) const VERSION: u32 = 2;
 /// How numbers are written. Two programs that differ in this cannot share a segment. Nothing of a
 /// C library is in the segment, so glibc and musl may differ.
 pub(crate) const IDENTITY: u32 = u32::from_ne_bytes(*b"\x01\x02\x03\x04");
@@ -40,16 +40,21 @@ pub(crate) mod header {
     pub(crate) const FLUSHING: usize = 196;
     /// How often the segment was repaired.
     pub(crate) const REPAIRS: usize = 200;
-    /// The channel, and the membership, looked at last for something to give back.
-    pub(crate) const CHANNEL_HAND: usize = 204;
-    pub(crate) const MEMBERSHIP_HAND: usize = 208;
+    /// How often everything was removed: what was taken before is not to be delivered after.
+    pub(crate) const FLUSHES: usize = 204;
+    /// The channel, and the membership, looked at last for something to give back. Apart from what
+    /// is read by everyone and seldom changed, as it is in the processors' caches by lines.
+    pub(crate) const CHANNEL_HAND: usize = 256;
+    pub(crate) const MEMBERSHIP_HAND: usize = 260;
     /// When everything was looked at last because memory was full.
-    pub(crate) const RECLAIMED: usize = 216;
-    /// The five pools, 16 bytes each: first free record, highest record ever used, records in use.
-    pub(crate) const POOLS: usize = 256;
+    pub(crate) const RECLAIMED: usize = 264;
+    /// The five pools, a cache line each: the first word of its map that may have a free record,
+    /// the highest record ever used, and how many are taken.
+    pub(crate) const POOLS: usize = 320;
+    pub(crate) const POOL_SIZE: usize = 64;
     /// Counters of the channels that are forgotten.
-    pub(crate) const SENT: usize = 384;
-    pub(crate) const FULL: usize = 408;
+    pub(crate) const SENT: usize = 640;
+    pub(crate) const FULL: usize = 664;
 }
 
 /// A counter: total, the second counted in, how many in it and how many in the one before.
@@ -74,31 +79,44 @@ pub(crate) mod client {
     pub(crate) const NEWS: usize = 20;
     pub(crate) const NEWS_LIST: usize = 24;
     pub(crate) const NEWS_MAX: u32 = 58;
-    pub(crate) const SIZE: usize = 256;
+    /// Places in queues, and blocks, that it has at hand: nobody else uses them. Zero is none.
+    pub(crate) const HELD_NODES: usize = 256;
+    pub(crate) const HELD_BLOCKS: usize = 512;
+    pub(crate) const HELD_MAX: usize = 64;
+    pub(crate) const SIZE: usize = 768;
 }
 
 /// Fields of a channel's record: of one queue, with the name up to the `!`.
+///
+/// In three cache lines and more: what senders and receivers change, what senders change, and what
+/// stays as it is.
 pub(crate) mod channel {
-    pub(crate) const STATE: usize = 0;
-    /// The next of the same hash, or of the free ones.
-    pub(crate) const NEXT: usize = 4;
     /// The oldest message.
-    pub(crate) const HEAD: usize = 8;
-    pub(crate) const TAIL: usize = 12;
-    pub(crate) const LENGTH: usize = 16;
-    /// Memberships of this channel.
-    pub(crate) const MEMBERS: usize = 20;
-    pub(crate) const HASH: usize = 24;
-    pub(crate) const NAME_LENGTH: usize = 28;
-    /// When it was used last.
-    pub(crate) const USED: usize = 32;
-    pub(crate) const SENT: usize = 40;
-    pub(crate) const FULL: usize = 64;
+    pub(crate) const HEAD: usize = 0;
+    pub(crate) const TAIL: usize = 4;
+    pub(crate) const LENGTH: usize = 8;
     /// The client woken last.
-    pub(crate) const WOKEN: usize = 88;
+    pub(crate) const WOKEN: usize = 12;
     /// One bit for each client that waits.
-    pub(crate) const WAITING: usize = 96;
-    pub(crate) const NAME: usize = 128;
+    pub(crate) const WAITING: usize = 16;
+    /// Memberships of this channel.
+    pub(crate) const MEMBERS: usize = 48;
+    pub(crate) const STATE: usize = 52;
+    /// When it was used last.
+    pub(crate) const USED: usize = 64;
+    pub(crate) const SENT: usize = 72;
+    pub(crate) const FULL: usize = 96;
+    /// The next of the same hash.
+    pub(crate) const NEXT: usize = 128;
+    pub(crate) const HASH: usize = 132;
+    pub(crate) const NAME_LENGTH: usize = 136;
+    pub(crate) const NAME: usize = 144;
+    /// Of messages that a client has taken ahead: when the last one is over, when the first one was
+    /// sent, how many, and which client. Changed by that client without the lock.
+    pub(crate) const AHEAD_UNTIL: usize = 352;
+    pub(crate) const AHEAD_SENT: usize = 360;
+    pub(crate) const AHEAD: usize = 368;
+    pub(crate) const AHEAD_OF: usize = 372;
     pub(crate) const SIZE: usize = 384;
 }
 
@@ -106,9 +124,11 @@ pub(crate) mod channel {
 pub(crate) mod node {
     pub(crate) const NEXT: usize = 0;
     pub(crate) const BODY: usize = 4;
-    pub(crate) const SENT: usize = 8;
-    pub(crate) const EXPIRES: usize = 16;
-    pub(crate) const LOCAL: usize = 24;
+    /// One more than the bytes of the body, if it is a single block and in no other queue; else 0.
+    pub(crate) const ALONE: usize = 8;
+    pub(crate) const SENT: usize = 16;
+    pub(crate) const EXPIRES: usize = 24;
+    pub(crate) const LOCAL: usize = 32;
     pub(crate) const SIZE: usize = 64;
 }
 
@@ -117,19 +137,19 @@ pub(crate) mod local {
     pub(crate) const LENGTH: usize = 0;
     pub(crate) const BODY: usize = 4;
     pub(crate) const INLINE: usize = 8;
-    pub(crate) const INLINE_SIZE: usize = 32;
+    pub(crate) const INLINE_SIZE: usize = 24;
 }
 
-/// Fields of the record that goes with a block of message bytes. All but the first are in use in
-/// the first block of a body only.
+/// Fields of a block of message bytes. `REFERENCES` and `LENGTH` are in use in the first block of
+/// a body only.
 pub(crate) mod block {
     pub(crate) const NEXT: usize = 0;
     pub(crate) const REFERENCES: usize = 4;
     pub(crate) const LENGTH: usize = 8;
-    pub(crate) const LAST: usize = 12;
-    pub(crate) const SIZE: usize = 16;
-    /// Bytes of message in a block.
-    pub(crate) const DATA: usize = 256;
+    /// Where the bytes of the message begin, and how many they are.
+    pub(crate) const DATA: usize = 16;
+    pub(crate) const DATA_SIZE: usize = SIZE - DATA;
+    pub(crate) const SIZE: usize = 256;
 }
 
 /// Fields of a group's record.
@@ -148,8 +168,6 @@ pub(crate) mod group {
 /// Fields of a membership's record.
 pub(crate) mod membership {
     pub(crate) const STATE: usize = 0;
-    /// The next of the free ones.
-    pub(crate) const NEXT: usize = 4;
     pub(crate) const GROUP: usize = 8;
     pub(crate) const CHANNEL: usize = 12;
     /// The list of the group, and the list of those of the same member's hash.
@@ -165,7 +183,7 @@ pub(crate) mod membership {
     pub(crate) const ADDED: usize = 48;
     pub(crate) const UNTIL: usize = 56;
     pub(crate) const LOCAL: usize = 64;
-    pub(crate) const SIZE: usize = 104;
+    pub(crate) const SIZE: usize = 96;
 }
 
 /// `STATE` of a record that is in use.
@@ -238,6 +256,51 @@ impl Buckets {
     }
 }
 
+/// A bit for each record of a table, in words of eight bytes: whether it is in use. Behind these a
+/// bit for each word: whether all of its records are.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Map {
+    start: usize,
+    records: u32,
+}
+
+impl Map {
+    pub(crate) const fn words(self) -> u32 {
+        self.records.div_ceil(64)
+    }
+
+    /// Where the bits of the records from `64 * word + 1` are.
+    pub(crate) const fn word(self, word: u32) -> usize {
+        self.start + word as usize * 8
+    }
+
+    /// Those bits of a word that stand for records.
+    pub(crate) const fn records(self, word: u32) -> u64 {
+        match self.records - 64 * word {
+            left @ 0..64 => (1 << left) - 1,
+            _ => u64::MAX,
+        }
+    }
+
+    /// Where the bits of the words from `64 * group` are.
+    pub(crate) const fn full(self, group: u32) -> usize {
+        self.word(self.words()) + group as usize * 8
+    }
+
+    pub(crate) const fn start(self) -> usize {
+        self.start
+    }
+
+    pub(crate) const fn size(self) -> usize {
+        self.full(self.words().div_ceil(64)) - self.start
+    }
+
+    const fn after(before: usize, records: u32) -> Self {
+        let start = before.next_multiple_of(64);
+        Self { start, records }
+    }
+}
+
 /// A kind of record that is allocated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Pool {
@@ -257,30 +320,19 @@ impl Pool {
         Self::Memberships,
     ];
 
-    /// The first free record.
-    pub(crate) const fn free(self) -> usize {
-        header::POOLS + self as usize * 16
+    /// No word of the map before this one has a free record.
+    pub(crate) const fn hint(self) -> usize {
+        header::POOLS + self as usize * header::POOL_SIZE
     }
 
     /// The highest record ever used.
     pub(crate) const fn highest(self) -> usize {
-        self.free() + 4
+        self.hint() + 4
     }
 
-    /// How many are in use.
-    pub(crate) const fn used(self) -> usize {
-        self.free() + 8
-    }
-
-    /// The field that links the free ones.
-    pub(crate) const fn next(self) -> usize {
-        match self {
-            Self::Channels => channel::NEXT,
-            Self::Nodes => node::NEXT,
-            Self::Blocks => block::NEXT,
-            Self::Groups => group::NEXT,
-            Self::Memberships => membership::NEXT,
-        }
+    /// How many records are not free.
+    pub(crate) const fn taken(self) -> usize {
+        self.hint() + 8
     }
 }
 
@@ -294,12 +346,13 @@ pub(crate) struct Layout {
     pub(crate) channel_buckets: Buckets,
     pub(crate) nodes: Table,
     pub(crate) blocks: Table,
-    data: Table,
     pub(crate) groups: Table,
     pub(crate) group_buckets: Buckets,
     pub(crate) memberships: Table,
     pub(crate) member_buckets: Buckets,
     pub(crate) pair_buckets: Buckets,
+    /// For each pool which records are in use.
+    maps: [Map; 5],
     /// Size of the whole segment in bytes.
     pub(crate) total: usize,
 }
@@ -321,24 +374,30 @@ impl Layout {
         let share = |memory: u64, parts: u64, of: u64, size: usize| {
             u32::try_from(memory / of * parts / size as u64).unwrap_or(u32::MAX - 1)
         };
-        // What a record takes in the tables of buckets: between four and eight bytes for each.
-        let channels = share(message_memory, 1, 8, channel::SIZE + 8);
-        let unit = 2 * (block::DATA + block::SIZE) + 3 * node::SIZE;
+        // With what a record takes in the map, a bit, and in the tables of buckets: between four
+        // and eight bytes for each.
+        let channels = share(message_memory, 1, 8, channel::SIZE + 9);
+        let unit = 2 * block::SIZE + 3 * node::SIZE + 1;
         let units = share(message_memory, 7, 8, unit);
-        let groups = share(group_memory, 1, 4, group::SIZE + 8);
-        let memberships = share(group_memory, 3, 4, membership::SIZE + 16);
+        let groups = share(group_memory, 1, 4, group::SIZE + 9);
+        let memberships = share(group_memory, 3, 4, membership::SIZE + 17);
 
         let clients = Table::after(HEADER_SIZE, client::SIZE, MAX_CLIENTS);
         let channel_buckets = Buckets::after(clients.end(), channels);
         let channels = Table::after(channel_buckets.end(), channel::SIZE, channels);
         let nodes = Table::after(channels.end(), node::SIZE, units * 3);
         let blocks = Table::after(nodes.end(), block::SIZE, units * 2);
-        let data = Table::after(blocks.end(), block::DATA, units * 2);
-        let group_buckets = Buckets::after(data.end(), groups);
+        let group_buckets = Buckets::after(blocks.end(), groups);
         let groups = Table::after(group_buckets.end(), group::SIZE, groups);
         let member_buckets = Buckets::after(groups.end(), memberships);
         let pair_buckets = Buckets::after(member_buckets.end(), memberships);
         let memberships = Table::after(pair_buckets.end(), membership::SIZE, memberships);
+        let mut end = memberships.end();
+        let maps = [channels, nodes, blocks, groups, memberships].map(|table| {
+            let map = Map::after(end, table.count);
+            end = map.start + map.size();
+            map
+        });
         Self {
             message_memory,
             group_memory,
@@ -347,13 +406,13 @@ impl Layout {
             channel_buckets,
             nodes,
             blocks,
-            data,
             groups,
             group_buckets,
             memberships,
             member_buckets,
             pair_buckets,
-            total: memberships.end().next_multiple_of(HEADER_SIZE),
+            maps,
+            total: end.next_multiple_of(HEADER_SIZE),
         }
     }
 
@@ -367,14 +426,14 @@ impl Layout {
         }
     }
 
-    /// Where the bytes of a block are.
-    pub(crate) const fn data(&self, block: u32) -> Checked<usize> {
-        self.data.at(block)
+    /// Which records are in use.
+    pub(crate) const fn map(&self, pool: Pool) -> Map {
+        self.maps[pool as usize]
     }
 
     /// The longest encoded message, in bytes: half of what all blocks hold.
     pub(crate) const fn longest_message(&self) -> usize {
-        self.blocks.count as usize / 2 * block::DATA
+        self.blocks.count as usize / 2 * block::DATA_SIZE
     }
 }
 
@@ -398,12 +457,13 @@ mod tests {
                 (layout.channels.start, layout.channels.end()),
                 (layout.nodes.start, layout.nodes.end()),
                 (layout.blocks.start, layout.blocks.end()),
-                (layout.data.start, layout.data.end()),
                 (layout.group_buckets.start, layout.group_buckets.end()),
                 (layout.groups.start, layout.groups.end()),
                 (layout.member_buckets.start, layout.member_buckets.end()),
                 (layout.pair_buckets.start, layout.pair_buckets.end()),
                 (layout.memberships.start, layout.memberships.end()),
+                (layout.maps[0].start, layout.maps[0].start + 8),
+                (layout.maps[4].start, layout.maps[4].start + 8),
             ] {
                 assert!(start >= before && start.is_multiple_of(64));
                 assert!(end > start);
@@ -412,19 +472,23 @@ mod tests {
             assert!(layout.total >= before);
             let asked = (message_memory + group_memory) as usize;
             // Between the two are the tables of clients and the rounding of the buckets.
-            assert!(layout.total <= asked + asked / 8 + 128 * 1024, "{layout:?}");
+            assert!(layout.total <= asked + asked / 8 + 256 * 1024, "{layout:?}");
         }
     }
 
     #[test]
     fn fields_do_not_overlap_the_next_record() {
-        const { assert!(channel::NAME + 200 <= channel::SIZE) };
+        const { assert!(channel::NAME + 200 <= channel::AHEAD_UNTIL) };
         const { assert!(group::NAME + 200 <= group::SIZE) };
         const LOCAL: usize = local::INLINE + local::INLINE_SIZE;
         const { assert!(node::LOCAL + LOCAL <= node::SIZE) };
         const { assert!(membership::LOCAL + LOCAL <= membership::SIZE) };
-        const { assert!(client::NEWS_LIST + 4 * client::NEWS_MAX as usize <= client::SIZE) };
-        const { assert!(channel::WAITING + MAX_CLIENTS as usize / 8 <= channel::NAME) };
+        const { assert!(client::NEWS_LIST + 4 * client::NEWS_MAX as usize <= client::HELD_NODES) };
+        const { assert!(client::HELD_NODES + 4 * client::HELD_MAX <= client::HELD_BLOCKS) };
+        const { assert!(client::HELD_BLOCKS + 4 * client::HELD_MAX <= client::SIZE) };
+        const { assert!(channel::WAITING + MAX_CLIENTS as usize / 8 <= channel::MEMBERS) };
+        const { assert!(channel::FULL + 24 <= channel::NEXT) };
+        const { assert!(header::POOLS + 5 * header::POOL_SIZE <= header::SENT) };
     }
 
     #[test]

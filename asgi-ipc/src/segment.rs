@@ -211,11 +211,15 @@ impl Drop for Segment {
     }
 }
 
-/// Up to eight bytes as a whole word, zeroes after them.
+/// Less than eight bytes as a whole word, zeroes after them. Not by way of an array: reading one
+/// at once that was just written in parts makes the processor wait.
 fn to_long(bytes: &[u8]) -> u64 {
-    let mut long = [0; 8];
-    long[..bytes.len()].copy_from_slice(bytes);
-    u64::from_ne_bytes(long)
+    let long = bytes
+        .iter()
+        .rev()
+        .fold(0, |long, byte| long << 8 | u64::from(*byte));
+    // The first byte comes first in memory, however the machine writes numbers.
+    long.to_le()
 }
 
 #[cfg(test)]

@@ -1,20 +1,21 @@
 //! What all handles to one layer share: the segment, and the calls that wait.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use asgiref::codec::{Codec, DEFAULT_LIMIT};
-use asgiref::{ChannelName, LayerConfig, Message};
+use asgiref::{ChannelKind, ChannelName, LayerConfig, Message};
 use bytes::Bytes;
 use rand::Rng as _;
 
 use crate::config::Place;
 use crate::error::Error;
 use crate::file;
-use crate::segment::Checked;
-use crate::store::{Effects, Locked, Popped, Store};
-use crate::waiting::{Registration, Waiting};
+use crate::segment::{Checked, Segment};
+use crate::store::{Effects, Locked, MOST, Outgoing, Popped, Refused, Source, Store, Taken};
+use crate::waiting::{Queues, Registration, Waiting};
 use crate::watchdog::Watchdog;
 
 /// What `receive` returns.
@@ -32,12 +33,22 @@ pub(crate) struct Shared {
 }
 
 /// Why a call does not wait.
-enum Arrival {
-    Message(usize, Popped),
+enum Arrival<T> {
+    Message(T),
     /// It does.
     Nothing,
     /// It cannot: there is no room for a channel.
     NoRoom,
+}
+
+impl Arrival<(usize, Taken)> {
+    fn read(self, segment: &Segment) -> Checked<Arrival<(usize, Popped)>> {
+        Ok(match self {
+            Self::Message((index, taken)) => Arrival::Message((index, taken.read(segment)?)),
+            Self::Nothing => Arrival::Nothing,
+            Self::NoRoom => Arrival::NoRoom,
+        })
+    }
 }
 
 impl Shared {
@@ -84,6 +95,13 @@ impl Shared {
         Ok(result)
     }
 
+    /// Sends a message.
+    pub(crate) fn send(&self, outgoing: &Outgoing<'_>) -> Result<Result<(), Refused>, Error> {
+        let (sent, effects) = self.store.send(outgoing)?;
+        self.finish(effects);
+        Ok(sent)
+    }
+
     // ---- Receiving
 
     /// A message from any of `channels`, if there is one.
@@ -92,14 +110,85 @@ impl Shared {
             return Ok(None);
         }
         loop {
-            let start = random_start(channels);
-            let Some((index, popped)) = self.run(|locked| pop_any(locked, channels, start))? else {
+            let taken = match channels {
+                [one] if is_process_specific(one) => self.take_ahead(one)?,
+                several => self.take(several)?,
+            };
+            let Some((index, popped)) = taken else {
                 return Ok(None);
             };
             if let Some(received) = self.decode(&channels[index], popped) {
                 return Ok(Some(received));
             }
         }
+    }
+
+    /// A message from any of `channels`.
+    fn take(&self, channels: &[ChannelName]) -> Result<Option<(usize, Popped)>, Error> {
+        let start = random_start(channels);
+        if channels.iter().any(is_process_specific)
+            && let Some(next) = self.next_ahead(&mut self.waiting.lock(), channels, start)?
+        {
+            return Ok(Some(next));
+        }
+        let (popped, effects) = self
+            .store
+            .receive(|locked| pop_any(locked, channels, start), read_any)?;
+        self.finish(effects);
+        Ok(popped)
+    }
+
+    /// A message from a process-specific channel. Several are taken under one lock, for the calls
+    /// that will come, unless others wait already.
+    fn take_ahead(&self, channel: &ChannelName) -> Result<Option<(usize, Popped)>, Error> {
+        let name = channel.non_local();
+        let mut queues = self.waiting.lock();
+        if let Some(next) = self.next_ahead(&mut queues, std::slice::from_ref(channel), 0)? {
+            return Ok(Some(next));
+        }
+        let most = if queues.waits_for(name) || !queues.ahead.has_room_for(name) {
+            1
+        } else {
+            MOST
+        };
+        let (several, effects) = self
+            .store
+            .receive(|locked| locked.pop_several(name, most), read_several)?;
+        let first = several.and_then(|(source, mut messages)| {
+            let first = messages.pop_front();
+            if !messages.is_empty() {
+                queues.ahead.keep(name, source, messages);
+            }
+            first
+        });
+        drop(queues);
+        self.finish(effects);
+        Ok(first.map(|popped| (0, popped)))
+    }
+
+    /// A message that was taken ahead from any of `channels`.
+    fn next_ahead(
+        &self,
+        queues: &mut Queues,
+        channels: &[ChannelName],
+        start: usize,
+    ) -> Result<Option<(usize, Popped)>, Error> {
+        let mut order = (start..channels.len()).chain(0..start);
+        let Some(index) = order.find(|index| queues.ahead.is_of(channels[*index].non_local()))
+        else {
+            return Ok(None);
+        };
+        let mut expired = Vec::new();
+        let next = queues.ahead.next(&self.store, &mut expired);
+        if !expired.is_empty() {
+            let name = channels[index].non_local();
+            self.store.run(|locked| {
+                expired
+                    .iter()
+                    .try_for_each(|popped| locked.expire(name, popped))
+            })?;
+        }
+        Ok(next.map(|popped| (index, popped)))
     }
 
     /// A message from any of `channels`; if there is none, the call has a place in their lines.
@@ -111,19 +200,29 @@ impl Shared {
         loop {
             let start = random_start(channels);
             let mut queues = self.waiting.lock();
+            if let Some((index, popped)) = self.next_ahead(&mut queues, channels, start)? {
+                drop(queues);
+                match self.decode(&channels[index], popped) {
+                    None => continue,
+                    received => return Ok(received),
+                }
+            }
             registration.join(&mut queues);
-            let arrival = self.store.run(|locked| {
-                if let Some((index, popped)) = pop_any(locked, channels, start)? {
-                    return Ok(Arrival::Message(index, popped));
-                }
-                for channel in channels {
-                    match locked.channel(channel.non_local())? {
-                        Some(channel) => locked.set_waiting(channel, true)?,
-                        None => return Ok(Arrival::NoRoom),
+            let arrival = self.store.receive(
+                |locked| {
+                    if let Some(taken) = pop_any(locked, channels, start)? {
+                        return Ok(Arrival::Message(taken));
                     }
-                }
-                Ok(Arrival::Nothing)
-            });
+                    for channel in channels {
+                        match locked.channel(channel.non_local())? {
+                            Some(channel) => locked.set_waiting(channel, true)?,
+                            None => return Ok(Arrival::NoRoom),
+                        }
+                    }
+                    Ok(Arrival::Nothing)
+                },
+                Arrival::read,
+            );
             if !matches!(arrival, Ok((Arrival::Nothing, _))) {
                 registration.leave(&mut queues);
             }
@@ -133,7 +232,7 @@ impl Shared {
             match arrival {
                 Arrival::Nothing => return Ok(None),
                 Arrival::NoRoom => return Err(Error::MessageMemoryFull),
-                Arrival::Message(index, popped) => {
+                Arrival::Message((index, popped)) => {
                     if let Some(received) = self.decode(&channels[index], popped) {
                         return Ok(Some(received));
                     }
@@ -149,8 +248,7 @@ impl Shared {
         registration: &mut Registration<'_>,
     ) -> Result<Option<Received>, Error> {
         let channels = registration.channels();
-        let start = random_start(channels);
-        match self.leave(registration, |locked| pop_any(locked, channels, start))? {
+        match self.leave(registration, true)? {
             Some((index, popped)) => Ok(self.decode(&channels[index], popped)),
             None => Ok(None),
         }
@@ -158,26 +256,39 @@ impl Shared {
 
     /// Takes a call that is dropped out of the lines.
     pub(crate) fn give_up(&self, registration: &mut Registration<'_>) {
-        if let Err(error) = self.leave(registration, |_| Ok(None)) {
+        if let Err(error) = self.leave(registration, false) {
             tracing::error!(%error, "a receive that was given up may have left a message behind");
         }
     }
 
-    /// Takes a call out of the lines, and tells others of the message it was woken for unless
-    /// `take` takes that.
+    /// Takes a call out of the lines, with a message if it `wants` one, and tells others of the
+    /// message it was woken for unless it got that.
     fn leave(
         &self,
         registration: &mut Registration<'_>,
-        take: impl Fn(&Locked<'_>) -> Checked<Option<(usize, Popped)>>,
+        wants: bool,
     ) -> Result<Option<(usize, Popped)>, Error> {
         let channels = registration.channels();
+        let start = random_start(channels);
         let mut queues = self.waiting.lock();
         let woken_for = registration.leave(&mut queues);
-        let left = self.store.run(|locked| {
-            let taken = take(locked)?;
+        let ahead = if wants {
+            self.next_ahead(&mut queues, channels, start)?
+        } else {
+            None
+        };
+        let leave = |locked: &Locked<'_>| {
+            let taken = if wants && ahead.is_none() {
+                pop_any(locked, channels, start)?
+            } else {
+                None
+            };
+            let ahead_of = ahead.as_ref().map(|(index, _)| *index);
             let taken_from = taken
                 .as_ref()
-                .map(|(index, _)| channels[*index].non_local());
+                .map(|(index, _)| *index)
+                .or(ahead_of)
+                .map(|index| channels[index].non_local());
             for name in channels.iter().map(ChannelName::non_local) {
                 if let Some(channel) = locked.find_channel(name)? {
                     locked.set_waiting(channel, queues.waits_for(name))?;
@@ -190,11 +301,12 @@ impl Shared {
                 locked.pass_on(channel)?;
             }
             Ok(taken)
-        });
+        };
+        let left = self.store.receive(leave, read_any);
         drop(queues);
-        let (taken, effects) = left?;
+        let (popped, effects) = left?;
         self.finish(effects);
-        Ok(taken)
+        Ok(ahead.or(popped))
     }
 
     /// The message that was taken; nothing if what was there is no message, so that one that
@@ -269,17 +381,39 @@ impl Drop for Shared {
     }
 }
 
+/// The oldest message of the first of `channels` that has one, and which that is.
 fn pop_any(
     locked: &Locked<'_>,
     channels: &[ChannelName],
     start: usize,
-) -> Checked<Option<(usize, Popped)>> {
+) -> Checked<Option<(usize, Taken)>> {
     for index in (start..channels.len()).chain(0..start) {
-        if let Some(popped) = locked.pop(channels[index].non_local())? {
-            return Ok(Some((index, popped)));
+        if let Some(taken) = locked.pop(channels[index].non_local())? {
+            return Ok(Some((index, taken)));
         }
     }
     Ok(None)
+}
+
+fn read_any(taken: Option<(usize, Taken)>, segment: &Segment) -> Checked<Option<(usize, Popped)>> {
+    taken
+        .map(|(index, taken)| Ok((index, taken.read(segment)?)))
+        .transpose()
+}
+
+fn read_several(
+    taken: Option<(Source, Vec<Taken>)>,
+    segment: &Segment,
+) -> Checked<Option<(Source, VecDeque<Popped>)>> {
+    let Some((source, several)) = taken else {
+        return Ok(None);
+    };
+    let read = several.into_iter().map(|taken| taken.read(segment));
+    Ok(Some((source, read.collect::<Checked<_>>()?)))
+}
+
+fn is_process_specific(channel: &ChannelName) -> bool {
+    channel.kind() == ChannelKind::ProcessSpecific
 }
 
 /// Where to begin, so that a busy channel does not starve those after it.

@@ -3,10 +3,12 @@
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::layout::{LIVE, Pool, channel, header, node};
-use crate::segment::Checked;
+use crate::layout::{LIVE, Pool, block, channel, header, local, node};
+use crate::segment::{Checked, Segment};
 
+use super::ahead::MOST;
 use super::counter::Figures;
+use super::hand::Prepared;
 use super::{Locked, Steps};
 
 /// A channel's record.
@@ -14,6 +16,18 @@ use super::{Locked, Steps};
 pub(crate) struct Channel {
     pub(super) number: u32,
     pub(super) at: usize,
+}
+
+/// A message that is to be sent.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Outgoing<'a> {
+    /// The channel's name up to the `!`.
+    pub(crate) name: &'a str,
+    /// What comes after that.
+    pub(crate) local: &'a str,
+    pub(crate) message: &'a [u8],
+    pub(crate) capacity: usize,
+    pub(crate) expiry: Duration,
 }
 
 /// Why a message was not taken.
@@ -31,6 +45,50 @@ pub(crate) struct Popped {
     /// The local part of the name it was sent to.
     pub(crate) local: Vec<u8>,
     pub(crate) body: Vec<u8>,
+    pub(crate) sent: Time,
+    pub(crate) expires: Time,
+}
+
+/// A message that was taken out of its queue, and may not have been read yet: it is at hand.
+#[derive(Debug)]
+pub(crate) struct Taken {
+    local: Part,
+    body: Part,
+    pub(super) sent: Time,
+    pub(super) expires: Time,
+}
+
+/// Bytes that were read, or so many that are to be read at an offset.
+#[derive(Debug)]
+enum Part {
+    Read(Vec<u8>),
+    At(usize, usize),
+}
+
+impl Taken {
+    /// Reads what was not read while the lock was held.
+    pub(crate) fn read(self, segment: &Segment) -> Checked<Popped> {
+        let read = |part| match part {
+            Part::Read(bytes) => Ok(bytes),
+            Part::At(at, count) => {
+                let mut bytes = Vec::new();
+                segment.read(at, count, &mut bytes).map(|()| bytes)
+            }
+        };
+        Ok(Popped {
+            local: read(self.local)?,
+            body: read(self.body)?,
+            sent: self.sent,
+            expires: self.expires,
+        })
+    }
+
+    pub(super) const fn body_length(&self) -> usize {
+        match &self.body {
+            Part::Read(body) => body.len(),
+            Part::At(_, count) => *count,
+        }
+    }
 }
 
 /// What is known of a channel.
@@ -143,21 +201,19 @@ impl Locked<'_> {
 
     // ---- Messages
 
-    /// Appends a message and wakes a client that waits for one.
-    pub(crate) fn send(
+    /// Appends a message, `prepared` if there was enough at hand for it, and wakes a client that
+    /// waits for one.
+    pub(super) fn send(
         &self,
-        name: &str,
-        local: &str,
-        message: &[u8],
-        capacity: usize,
-        expiry: Duration,
+        outgoing: &Outgoing<'_>,
+        prepared: Option<Prepared>,
     ) -> Checked<Result<(), Refused>> {
         self.give_back_a_little()?;
-        let Some(channel) = self.channel(name)? else {
+        let Some(channel) = self.channel(outgoing.name)? else {
             self.count(header::FULL, 1)?;
             return Ok(Err(Refused::NoRoom));
         };
-        let sent = self.send_to(channel, local.as_bytes(), message, capacity, expiry)?;
+        let sent = self.send_to(channel, outgoing, prepared)?;
         match sent {
             Ok(()) => self.wake(channel)?,
             Err(_) => self.count_full(channel)?,
@@ -168,21 +224,29 @@ impl Locked<'_> {
     fn send_to(
         &self,
         channel: Channel,
-        local: &[u8],
-        message: &[u8],
-        capacity: usize,
-        expiry: Duration,
+        outgoing: &Outgoing<'_>,
+        prepared: Option<Prepared>,
     ) -> Checked<Result<(), Refused>> {
-        if !self.has_capacity(channel, capacity)? {
+        if !self.has_capacity(channel, outgoing.capacity)? {
             return Ok(Err(Refused::Full));
         }
-        let Some(body) = self.store_body_or_reclaim(message)? else {
+        if let Some(prepared) = prepared
+            && self.is_at_hand(prepared)
+        {
+            self.link(channel, prepared.node)?;
+            self.hand_over(prepared)?;
+            self.count_sent(channel)?;
+            return Ok(Ok(()));
+        }
+        let Some(body) = self.store_body_or_reclaim(outgoing.message)? else {
             return Ok(Err(Refused::NoRoom));
         };
-        if !self.append(channel, local, body, self.now.after(expiry))? {
+        let expires = self.now.after(outgoing.expiry);
+        if !self.append(channel, outgoing.local.as_bytes(), body, expires)? {
             self.drop_body(body)?;
             return Ok(Err(Refused::NoRoom));
         }
+        self.fill_hand()?;
         self.count_sent(channel)?;
         Ok(Ok(()))
     }
@@ -192,12 +256,22 @@ impl Locked<'_> {
         self.drop_expired(channel)?;
         // Should memory have to be given back for the message, this channel is not.
         self.touch(channel)?;
-        Ok((self.get(channel.at + channel::LENGTH)? as usize) < capacity)
+        let length = self.get(channel.at + channel::LENGTH)? as usize;
+        if length + MOST < capacity {
+            // Without looking at what another processor has in its cache.
+            return Ok(true);
+        }
+        let (ahead, _) = self.taken_ahead(channel)?;
+        Ok(length + (ahead as usize) < capacity)
     }
 
     /// Notes that the channel is in use.
     fn touch(&self, channel: Channel) -> Checked<()> {
-        self.set_long(channel.at + channel::USED, self.now.0)
+        let at = channel.at + channel::USED;
+        if self.get_time(at)? != self.now {
+            self.set_long(at, self.now.0)?;
+        }
+        Ok(())
     }
 
     /// Puts a body at the end of a queue, which takes over one reference to it; false, and the
@@ -218,9 +292,16 @@ impl Locked<'_> {
             return Ok(false);
         }
         self.set(at + node::BODY, body)?;
+        self.set(at + node::ALONE, 0)?;
         self.set_long(at + node::SENT, self.now.0)?;
         self.set_long(at + node::EXPIRES, expires.0)?;
         self.set(at + node::NEXT, 0)?;
+        self.link(channel, number)?;
+        Ok(true)
+    }
+
+    /// Puts a place that is written at the end of a queue.
+    fn link(&self, channel: Channel, number: u32) -> Checked<()> {
         let link = match self.get(channel.at + channel::TAIL)? {
             0 => channel.at + channel::HEAD,
             tail => self.layout().nodes.at(tail)? + node::NEXT,
@@ -230,27 +311,54 @@ impl Locked<'_> {
         self.set(channel.at + channel::TAIL, number)?;
         self.change(channel.at + channel::LENGTH, |length| {
             length.saturating_add(1)
-        })?;
-        Ok(true)
+        })
     }
 
     /// Takes the oldest message out that is not expired.
-    pub(crate) fn pop(&self, name: &str) -> Checked<Option<Popped>> {
-        let Some(channel) = self.find_channel(name)? else {
-            return Ok(None);
-        };
+    pub(crate) fn pop(&self, name: &str) -> Checked<Option<Taken>> {
+        match self.find_channel(name)? {
+            Some(channel) => {
+                self.make_room()?;
+                self.take(channel)
+            }
+            None => Ok(None),
+        }
+    }
+
+    pub(super) fn take(&self, channel: Channel) -> Checked<Option<Taken>> {
         self.drop_expired(channel)?;
         let head = self.get(channel.at + channel::HEAD)?;
         if head == 0 {
             return Ok(None);
         }
         let at = self.layout().nodes.at(head)?;
-        let popped = Popped {
-            local: self.read_local(at + node::LOCAL)?,
-            body: self.read_body(self.get(at + node::BODY)?)?,
+        let local = self.local_length(at + node::LOCAL)?;
+        let body = self.get(at + node::BODY)?;
+        let alone = self.get(at + node::ALONE)? as usize;
+        let sent = self.get_time(at + node::SENT)?;
+        let expires = self.get_time(at + node::EXPIRES)?;
+        if (1..=block::DATA_SIZE + 1).contains(&alone)
+            && local <= local::INLINE_SIZE
+            && self.hand().have_room()
+        {
+            let data = self.layout().blocks.at(body)? + block::DATA;
+            self.unlink(channel, at)?;
+            self.get_hold(head, body)?;
+            return Ok(Some(Taken {
+                local: Part::At(at + node::LOCAL + local::INLINE, local),
+                body: Part::At(data, alone - 1),
+                sent,
+                expires,
+            }));
+        }
+        let taken = Taken {
+            local: Part::Read(self.read_local(at + node::LOCAL)?),
+            body: Part::Read(self.read_body(body)?),
+            sent,
+            expires,
         };
         self.remove_head(channel, head, at)?;
-        Ok(Some(popped))
+        Ok(Some(taken))
     }
 
     /// How many messages wait.
@@ -286,6 +394,14 @@ impl Locked<'_> {
     }
 
     fn remove_head(&self, channel: Channel, head: u32, at: usize) -> Checked<()> {
+        self.unlink(channel, at)?;
+        self.free_local(at + node::LOCAL)?;
+        self.drop_body(self.get(at + node::BODY)?)?;
+        self.release(Pool::Nodes, head)
+    }
+
+    /// Takes the first place out of a queue.
+    fn unlink(&self, channel: Channel, at: usize) -> Checked<()> {
         let next = self.get(at + node::NEXT)?;
         // From here on the message is not in the queue.
         self.set(channel.at + channel::HEAD, next)?;
@@ -294,10 +410,7 @@ impl Locked<'_> {
         }
         self.change(channel.at + channel::LENGTH, |length| {
             length.saturating_sub(1)
-        })?;
-        self.free_local(at + node::LOCAL)?;
-        self.drop_body(self.get(at + node::BODY)?)?;
-        self.release(Pool::Nodes, head)
+        })
     }
 
     // ---- Figures
@@ -338,15 +451,14 @@ impl Locked<'_> {
     pub(super) fn figures_of(&self, channel: Channel) -> Checked<ChannelFigures> {
         self.drop_expired(channel)?;
         let head = self.get(channel.at + channel::HEAD)?;
-        let max_age = if head == 0 {
-            Duration::ZERO
-        } else {
-            let sent = self.get_time(self.layout().nodes.at(head)? + node::SENT)?;
-            self.now.since(sent)
-        };
+        let (ahead, mut oldest) = self.taken_ahead(channel)?;
+        if ahead == 0 && head != 0 {
+            oldest = self.get_time(self.layout().nodes.at(head)? + node::SENT)?;
+        }
+        let length = self.get(channel.at + channel::LENGTH)?;
         Ok(ChannelFigures {
-            pending: self.get(channel.at + channel::LENGTH)?.into(),
-            max_age,
+            pending: u64::from(length) + u64::from(ahead),
+            max_age: self.now.since(oldest),
             sent: self.figures(channel.at + channel::SENT)?,
             full: self.figures(channel.at + channel::FULL)?,
         })

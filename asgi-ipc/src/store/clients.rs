@@ -6,8 +6,8 @@ use crate::segment::Checked;
 use super::Locked;
 use super::channels::Channel;
 
-/// How many words the bits of all clients take.
-const WORDS: u32 = MAX_CLIENTS / 32;
+/// How many words of eight bytes the bits of all clients take.
+const LONG_WORDS: u32 = MAX_CLIENTS / 64;
 
 /// How long a client may take to look, in milliseconds, before it is woken again.
 const OVERDUE: u32 = 10;
@@ -26,18 +26,22 @@ impl Locked<'_> {
     pub(super) fn join(&self) -> Checked<()> {
         let at = self.layout().clients.at(self.store.slot)?;
         // Whoever had the place before may have died.
-        self.forget_client(self.store.slot)?;
+        let left_something = self.forget_client(self.store.slot)?;
         let started = std::time::SystemTime::now()
             .duration_since(std::time::SystemTime::UNIX_EPOCH)
             .map_or(0, |now| now.as_millis() as u64);
         self.set_long(at + client::STARTED, started)?;
         self.set(at + client::PID, std::process::id())?;
+        if left_something {
+            self.rebuild()?;
+        }
         self.bury_the_dead()?;
         self.wake_forgotten()
     }
 
     /// Gives the client's record back.
     pub(super) fn leave(&self) -> Checked<()> {
+        self.empty_hand()?;
         self.forget_client(self.store.slot)?;
         self.wake_forgotten()
     }
@@ -55,16 +59,23 @@ impl Locked<'_> {
         Ok(clients)
     }
 
-    /// Takes clients out that ended without a word; whether there were any.
-    pub(crate) fn bury_the_dead(&self) -> Checked<bool> {
-        let mut any = false;
+    /// Takes clients out that ended without a word, and gives back what they had at hand.
+    pub(crate) fn bury_the_dead(&self) -> Checked<()> {
+        if self.forget_the_dead()? {
+            self.rebuild()?;
+        }
+        Ok(())
+    }
+
+    /// Takes clients out that ended without a word; whether they had anything at hand.
+    pub(super) fn forget_the_dead(&self) -> Checked<bool> {
+        let mut left_something = false;
         for (slot, ..) in self.clients()? {
             if slot != self.store.slot && !self.store.peers.is_alive(slot) {
-                self.forget_client(slot)?;
-                any = true;
+                left_something |= self.forget_client(slot)?;
             }
         }
-        Ok(any)
+        Ok(left_something)
     }
 
     /// Wakes clients for messages that wait although clients wait for them: whoever was woken for
@@ -137,8 +148,8 @@ impl Locked<'_> {
 
     /// Whether anybody waits for messages of the channel.
     pub(super) fn is_waited_for(&self, channel: Channel) -> Checked<bool> {
-        for word in 0..WORDS as usize {
-            if self.get(channel.at + channel::WAITING + 4 * word)? != 0 {
+        for word in 0..LONG_WORDS as usize {
+            if self.get_long(channel.at + channel::WAITING + 8 * word)? != 0 {
                 return Ok(true);
             }
         }
@@ -192,15 +203,18 @@ impl Locked<'_> {
         ((self.now.0 / 1_000_000) as u32).max(1)
     }
 
-    /// Takes a client's record, and its bits in all channels, back.
-    fn forget_client(&self, slot: u32) -> Checked<()> {
+    /// Takes a client's record, and its bits in all channels, back; whether it had anything at
+    /// hand. Until that was given back by a repair the store is marked as in need of one.
+    fn forget_client(&self, slot: u32) -> Checked<bool> {
         let at = self.layout().clients.at(slot)?;
         self.set(at + client::PID, 0)?;
         for channel in self.live_channels()? {
             self.set_bit(channel, slot, false)?;
+            self.forget_ahead(channel, slot)?;
         }
         self.set(at + client::NEWS, 0)?;
-        self.set(at + client::SIGNALLED, 0)
+        self.set(at + client::SIGNALLED, 0)?;
+        self.forget_held(slot)
     }
 
     // ---- Bits

@@ -10,7 +10,7 @@ use crate::clock::Time;
 use crate::layout::{Buckets, LIVE, Pool, channel, group, membership};
 use crate::segment::Checked;
 
-use super::channels::Channel;
+use super::channels::{Channel, Popped};
 use super::names::hash_pair;
 use super::{Locked, Steps};
 
@@ -176,6 +176,14 @@ impl Locked<'_> {
             self.drop_body(body)?;
         }
         Ok(missed)
+    }
+
+    /// Ends the memberships that a message ends which expired after it was taken out.
+    pub(crate) fn expire(&self, name: &str, popped: &Popped) -> Checked<()> {
+        match self.find_channel(name)? {
+            Some(channel) => self.end_memberships(channel, &popped.local, popped.expires),
+            None => Ok(()),
+        }
     }
 
     /// Ends the memberships of a channel that began before `expired`.

@@ -12,26 +12,25 @@ impl Locked<'_> {
         if needed > self.available(Pool::Blocks)? as usize {
             return Ok(None);
         }
-        let (mut first, mut first_at, mut last, mut last_at) = (0, 0, 0, 0);
+        let (mut first, mut first_at, mut last_at) = (0, 0, 0);
         let mut rest = bytes;
         for _ in 0..needed {
             let number = self
                 .allocate(Pool::Blocks)?
                 .ok_or(Damage("fewer blocks are free than are counted"))?;
             let at = self.layout().blocks.at(number)?;
-            let (part, after) = rest.split_at(rest.len().min(block::DATA));
-            self.segment().write(self.layout().data(number)?, part)?;
+            let (part, after) = rest.split_at(rest.len().min(block::DATA_SIZE));
+            self.segment().write(at + block::DATA, part)?;
             rest = after;
             if first == 0 {
                 (first, first_at) = (number, at);
             } else {
                 self.set(last_at + block::NEXT, number)?;
             }
-            (last, last_at) = (number, at);
+            last_at = at;
         }
         self.set(last_at + block::NEXT, 0)?;
         self.set(first_at + block::LENGTH, bytes.len() as u32)?;
-        self.set(first_at + block::LAST, last)?;
         self.set(first_at + block::REFERENCES, 1)?;
         Ok(Some(first))
     }
@@ -42,10 +41,10 @@ impl Locked<'_> {
         let mut bytes = Vec::with_capacity(length);
         let mut number = first;
         while bytes.len() < length {
-            let part = (length - bytes.len()).min(block::DATA);
-            self.segment()
-                .read(self.layout().data(number)?, part, &mut bytes)?;
-            number = self.get(self.layout().blocks.at(number)? + block::NEXT)?;
+            let part = (length - bytes.len()).min(block::DATA_SIZE);
+            let at = self.layout().blocks.at(number)?;
+            self.segment().read(at + block::DATA, part, &mut bytes)?;
+            number = self.get(at + block::NEXT)?;
             if number == 0 && bytes.len() < length {
                 return Err(Damage("a message is shorter than it should be"));
             }
@@ -66,10 +65,15 @@ impl Locked<'_> {
         if references > 1 {
             return self.set(at + block::REFERENCES, references - 1);
         }
-        let count = blocks_for(self.body_length(first)?) as u32;
-        let last = self.get(at + block::LAST)?;
+        let count = blocks_for(self.body_length(first)?);
         self.set(at + block::REFERENCES, 0)?;
-        self.release_list(Pool::Blocks, first, last, count)
+        let mut number = first;
+        for _ in 0..count {
+            let next = self.get(self.layout().blocks.at(number)? + block::NEXT)?;
+            self.release(Pool::Blocks, number)?;
+            number = next;
+        }
+        Ok(())
     }
 
     /// Calls `visit` for each block of a body, whose length and list must agree.
@@ -80,15 +84,14 @@ impl Locked<'_> {
     ) -> Checked<()> {
         let needed = blocks_for(self.body_length(first)?);
         let mut steps = Steps::new(self.layout().blocks.count);
-        let (mut number, mut last, mut count) = (first, first, 0);
+        let (mut number, mut count) = (first, 0);
         while number != 0 {
             steps.step()?;
             visit(number)?;
             count += 1;
-            last = number;
             number = self.get(self.layout().blocks.at(number)? + block::NEXT)?;
         }
-        if count != needed || self.get(self.layout().blocks.at(first)? + block::LAST)? != last {
+        if count != needed {
             return Err(Damage(
                 "a message has another number of blocks than it needs",
             ));
@@ -106,10 +109,10 @@ impl Locked<'_> {
 }
 
 /// Even an empty body has a block: its record says that it is empty.
-const fn blocks_for(length: usize) -> usize {
+pub(super) const fn blocks_for(length: usize) -> usize {
     if length == 0 {
         1
     } else {
-        length.div_ceil(block::DATA)
+        length.div_ceil(block::DATA_SIZE)
     }
 }

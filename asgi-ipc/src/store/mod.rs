@@ -5,11 +5,13 @@
 //! written last, in one store each; all else, free lists, counts, hash tables and back links, can
 //! be found again from these, which is what [`repair`] does when the holder of the lock died.
 
+mod ahead;
 mod channels;
 mod clients;
 mod counter;
 mod flush;
 mod groups;
+mod hand;
 mod messages;
 mod names;
 mod overview;
@@ -19,23 +21,27 @@ mod repair;
 #[cfg(test)]
 mod tests;
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fs::File;
 use std::path::Path;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use crate::clock::Time;
 use crate::error::Error;
 use crate::file::Opened;
 use crate::layout::{Layout, MAX_CLIENTS, client, header};
-use crate::lock::{self, Owner, Stuck, Taken};
+use crate::lock::{self, Owner, Stuck};
 use crate::peers::Peers;
 use crate::segment::{Checked, Damage, Segment};
 
-pub(crate) use channels::{Popped, Refused};
+pub(crate) use ahead::{MOST, Source};
+pub(crate) use channels::{Outgoing, Popped, Refused, Taken};
 pub(crate) use clients::News;
 pub(crate) use groups::NoRoom;
+
+use hand::Hand;
 
 /// A segment, as one client of it.
 pub(crate) struct Store {
@@ -51,6 +57,7 @@ pub(crate) struct Store {
     sends: AtomicU32,
     /// Held open, and locked, as long as the client lives.
     pipe: File,
+    hand: Mutex<Hand>,
 }
 
 /// What an operation leaves to be done when the lock is released.
@@ -78,7 +85,13 @@ impl Store {
         let at = layout.clients.at(slot)? + client::INCARNATION;
         let incarnation = segment.load(at)?.wrapping_add(1);
         segment.store(at, incarnation)?;
+        let hand = Hand::new(
+            layout.clients.at(slot)?,
+            layout.nodes.count,
+            layout.blocks.count,
+        );
         let store = Self {
+            hand: Mutex::new(hand),
             segment,
             layout,
             seed: opened.id,
@@ -98,6 +111,11 @@ impl Store {
         &self.pipe
     }
 
+    /// How often everything was removed, which can be seen without the lock.
+    fn flushes(&self) -> Checked<u32> {
+        self.segment.load(header::FLUSHES)
+    }
+
     pub(crate) const fn layout(&self) -> &Layout {
         &self.layout
     }
@@ -106,9 +124,44 @@ impl Store {
     /// done again: `work` must leave nothing half done that counts when it fails.
     pub(crate) fn run<T>(
         &self,
-        mut work: impl FnMut(&Locked<'_>) -> Checked<T>,
+        work: impl FnMut(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        let locked = self.lock()?;
+        let (result, effects, _hand) = self.run_with(self.hand(), Time::now(), work)?;
+        Ok((result, effects))
+    }
+
+    /// Sends a message: it is written before the lock is asked for, as far as there is enough at
+    /// hand.
+    pub(crate) fn send(
+        &self,
+        outgoing: &Outgoing<'_>,
+    ) -> Result<(Result<(), Refused>, Effects), Error> {
+        let now = Time::now();
+        let hand = self.hand();
+        let prepared = self.prepare(&hand, outgoing, now)?;
+        let (sent, effects, _hand) =
+            self.run_with(hand, now, |locked| locked.send(outgoing, prepared))?;
+        Ok((sent, effects))
+    }
+
+    /// As [`run`](Self::run), for taking messages: they are read after the lock was released.
+    pub(crate) fn receive<T, R>(
+        &self,
+        work: impl FnMut(&Locked<'_>) -> Checked<T>,
+        read: impl FnOnce(T, &Segment) -> Checked<R>,
+    ) -> Result<(R, Effects), Error> {
+        let (taken, effects, _hand) = self.run_with(self.hand(), Time::now(), work)?;
+        Ok((read(taken, &self.segment)?, effects))
+    }
+
+    /// The hand is returned still held: nobody else uses what is at hand until it is dropped.
+    fn run_with<'a, T>(
+        &'a self,
+        hand: MutexGuard<'a, Hand>,
+        now: Time,
+        mut work: impl FnMut(&Locked<'_>) -> Checked<T>,
+    ) -> Result<(T, Effects, MutexGuard<'a, Hand>), Error> {
+        let locked = self.lock(hand, now)?;
         let result = match work(&locked) {
             Err(_) => {
                 locked.repair()?;
@@ -116,7 +169,8 @@ impl Store {
             }
             Ok(result) => result,
         };
-        Ok((result, locked.finish()))
+        let (effects, hand) = locked.finish();
+        Ok((result, effects, hand))
     }
 
     /// The same for work that must not be done twice.
@@ -124,9 +178,9 @@ impl Store {
         &self,
         work: impl FnOnce(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        let locked = self.lock()?;
+        let locked = self.lock(self.hand(), Time::now())?;
         match work(&locked) {
-            Ok(result) => Ok((result, locked.finish())),
+            Ok(result) => Ok((result, locked.finish().0)),
             Err(damage) => {
                 locked.repair()?;
                 Err(damage.into())
@@ -134,19 +188,23 @@ impl Store {
         }
     }
 
-    fn lock(&self) -> Result<Locked<'_>, Error> {
+    fn hand(&self) -> MutexGuard<'_, Hand> {
+        self.hand.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn lock<'a>(&'a self, hand: MutexGuard<'a, Hand>, now: Time) -> Result<Locked<'a>, Error> {
         let word = self.segment.word(header::LOCK)?;
-        let now = Time::now();
         let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner))
             .map_err(|Stuck(owner)| self.stuck(owner))?;
         let locked = Locked {
             store: self,
-            word,
+            word: Held { store: self, word },
             now,
+            hand: RefCell::new(hand),
             news: Cell::new(false),
             to_wake: Cell::default(),
         };
-        if taken == Taken::FromTheDead || self.segment.load(header::DIRTY)? != 0 {
+        if taken == lock::Taken::FromTheDead || self.segment.load(header::DIRTY)? != 0 {
             locked.repair()?;
         }
         Ok(locked)
@@ -188,7 +246,8 @@ impl Drop for Store {
 /// A store whose lock is held until this is dropped.
 pub(crate) struct Locked<'a> {
     store: &'a Store,
-    word: &'a AtomicU32,
+    word: Held<'a>,
+    hand: RefCell<MutexGuard<'a, Hand>>,
     /// When the lock was asked for; one moment for all of an operation.
     pub(crate) now: Time,
     news: Cell<bool>,
@@ -197,7 +256,7 @@ pub(crate) struct Locked<'a> {
     to_wake: Cell<[u64; MAX_CLIENTS as usize / 64]>,
 }
 
-impl Locked<'_> {
+impl<'a> Locked<'a> {
     const fn segment(&self) -> &Segment {
         &self.store.segment
     }
@@ -241,9 +300,17 @@ impl Locked<'_> {
     }
 
     /// Releases the lock and wakes those that are to be woken.
-    fn finish(self) -> Effects {
-        let (store, news, clients) = (self.store, self.news.get(), self.to_wake.get());
-        drop(self);
+    fn finish(self) -> (Effects, MutexGuard<'a, Hand>) {
+        let Locked {
+            store,
+            word,
+            hand,
+            news,
+            to_wake,
+            ..
+        } = self;
+        drop(word);
+        let (news, clients) = (news.get(), to_wake.get());
         let mut woke = false;
         for (word, mut bits) in (0..).zip(clients) {
             while bits != 0 {
@@ -252,11 +319,17 @@ impl Locked<'_> {
                 bits &= bits - 1;
             }
         }
-        Effects { news, woke }
+        (Effects { news, woke }, hand.into_inner())
     }
 }
 
-impl Drop for Locked<'_> {
+/// The lock, held until this is dropped.
+struct Held<'a> {
+    store: &'a Store,
+    word: &'a AtomicU32,
+}
+
+impl Drop for Held<'_> {
     fn drop(&mut self) {
         if std::thread::panicking() {
             // Whatever was half done is put right by the next holder.

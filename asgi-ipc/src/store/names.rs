@@ -55,7 +55,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn read_local(&self, at: usize) -> Checked<Vec<u8>> {
-        let length = self.name_length(at + local::LENGTH)?;
+        let length = self.local_length(at)?;
         let mut bytes = Vec::new();
         if length <= local::INLINE_SIZE {
             self.segment()
@@ -86,6 +86,11 @@ impl Locked<'_> {
             0 => Ok(()),
             body => self.drop_body(body),
         }
+    }
+
+    /// How long a local part is.
+    pub(super) fn local_length(&self, at: usize) -> Checked<usize> {
+        self.name_length(at + local::LENGTH)
     }
 
     fn name_length(&self, at: usize) -> Checked<usize> {

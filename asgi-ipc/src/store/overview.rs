@@ -55,7 +55,7 @@ impl Locked<'_> {
             .map(|(what, pool)| {
                 Ok(Usage {
                     what,
-                    used: self.get(pool.used())?,
+                    used: self.used(pool)?,
                     count: self.layout().table(pool).count,
                 })
             })

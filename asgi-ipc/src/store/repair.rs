@@ -8,7 +8,7 @@
 use asgiref::{ChannelName, GroupName};
 
 use crate::layout::block;
-use crate::layout::{LIVE, Pool, channel, group, header, local, membership, node};
+use crate::layout::{LIVE, Pool, channel, client, group, header, local, membership, node};
 use crate::segment::{Checked, Damage};
 
 use super::channels::Channel;
@@ -17,6 +17,7 @@ use super::{Locked, Store};
 impl Locked<'_> {
     /// Makes the store whole, and wakes those that the dead should have woken.
     pub(super) fn repair(&self) -> Checked<()> {
+        self.forget_the_dead()?;
         self.rebuild()?;
         let repairs = self.get(header::REPAIRS)?.saturating_add(1);
         self.set(header::REPAIRS, repairs)?;
@@ -24,7 +25,6 @@ impl Locked<'_> {
             repairs,
             "the segment was repaired after a process ended half-way"
         );
-        self.bury_the_dead()?;
         self.wake_forgotten()?;
         self.wake_again()
     }
@@ -35,6 +35,7 @@ impl Locked<'_> {
         self.set(header::DIRTY, 1)?;
         let flushing = self.get(header::FLUSHING)? != 0;
         if flushing {
+            self.change(header::FLUSHES, |flushes| flushes.wrapping_add(1))?;
             self.segment().clear(header::SENT, 24)?;
             self.segment().clear(header::FULL, 24)?;
         }
@@ -47,6 +48,7 @@ impl Locked<'_> {
                 self.set(at + block::REFERENCES, *references)?;
             }
         }
+        self.keep_held(&mut kept)?;
         self.rebuild_pool(Pool::Nodes, &kept.nodes)?;
         self.rebuild_pool(Pool::Blocks, &kept.blocks)?;
         self.set(header::FLUSHING, 0)?;
@@ -69,6 +71,10 @@ impl Locked<'_> {
             self.set(at + channel::HASH, hash)?;
             self.set(at + channel::MEMBERS, 0)?;
             self.link_channel(channel, hash)?;
+            let reader = self.get(at + channel::AHEAD_OF)?;
+            if flushing || !self.store.peers.is_alive(reader) {
+                self.set(at + channel::AHEAD_OF, 0)?;
+            }
             if flushing {
                 self.set(at + channel::HEAD, 0)?;
                 self.clear_counter(at + channel::SENT)?;
@@ -126,7 +132,9 @@ impl Locked<'_> {
         let body = self.get(at + node::BODY)?;
         self.check_body(body, kept)?;
         self.keep_local(at + node::LOCAL, kept)?;
-        self.keep_body(body, kept)
+        self.keep_body(body, kept)?;
+        // Whether the body is in other queues as well is not known yet.
+        self.set(at + node::ALONE, 0)
     }
 
     fn keep_local(&self, at: usize, kept: &mut Kept) -> Checked<()> {
@@ -236,26 +244,33 @@ impl Locked<'_> {
         Ok(group)
     }
 
-    /// Makes the list of free records: all that are not marked, up to the last one that is.
-    fn rebuild_pool(&self, pool: Pool, kept: &Marks) -> Checked<()> {
-        let table = self.layout().table(pool);
-        let highest = (1..=self.highest(pool)?)
-            .rev()
-            .find(|number| kept.is_marked(*number))
-            .unwrap_or(0);
-        let (mut free, mut used) = (0, 0);
-        // From the end, so that what is taken first lies at the beginning.
-        for number in (1..=highest).rev() {
-            if kept.is_marked(number) {
-                used += 1;
-            } else {
-                self.set(table.at(number)? + pool.next(), free)?;
-                free = number;
+    /// Marks what the living have at hand.
+    fn keep_held(&self, kept: &mut Kept) -> Checked<()> {
+        let mut twice = false;
+        for (slot, ..) in self.clients()? {
+            let mine = slot == self.store.slot;
+            if !mine && !self.store.peers.is_alive(slot) {
+                continue;
+            }
+            for (list, marks) in [
+                (client::HELD_NODES, &mut kept.nodes),
+                (client::HELD_BLOCKS, &mut kept.blocks),
+            ] {
+                // What is in use already, or does not exist, was written there by something else.
+                self.visit_held(slot, list, |number| {
+                    twice |= marks.mark(number).is_err() && mine;
+                })?;
             }
         }
-        self.set(pool.free(), free)?;
-        self.set(pool.highest(), highest)?;
-        self.set(pool.used(), used)
+        if twice {
+            self.drop_hand()?;
+        }
+        Ok(())
+    }
+
+    /// Says that what is marked is in use, and nothing else.
+    fn rebuild_pool(&self, pool: Pool, kept: &Marks) -> Checked<()> {
+        self.set_used(pool, &kept.0)
     }
 }
 
@@ -298,18 +313,19 @@ impl Kept {
     }
 }
 
-/// One mark for each record of a table.
+/// One mark for each record of a table, the first in the lowest bit of the first word.
 struct Marks(Vec<u64>);
 
 impl Marks {
     fn new(count: u32) -> Self {
-        Self(vec![0; count as usize / 64 + 1])
+        Self(vec![0; count.div_ceil(64) as usize])
     }
 
     fn is_marked(&self, number: u32) -> bool {
-        self.0
-            .get(number as usize / 64)
-            .is_some_and(|marks| marks & (1 << (number % 64)) != 0)
+        place(number).is_some_and(|(word, bit)| {
+            let marks = self.0.get(word);
+            marks.is_some_and(|marks| marks & bit != 0)
+        })
     }
 
     fn check_unmarked(&self, number: u32) -> Checked<()> {
@@ -322,11 +338,16 @@ impl Marks {
     /// Fails if it has a mark already.
     fn mark(&mut self, number: u32) -> Checked<()> {
         self.check_unmarked(number)?;
-        let marks = self
-            .0
-            .get_mut(number as usize / 64)
+        let (marks, bit) = place(number)
+            .and_then(|(word, bit)| Some((self.0.get_mut(word)?, bit)))
             .ok_or(Damage("a link points out of its table"))?;
-        *marks |= 1 << (number % 64);
+        *marks |= bit;
         Ok(())
     }
+}
+
+/// The word and the bit of a record's mark.
+fn place(number: u32) -> Option<(usize, u64)> {
+    let index = number.checked_sub(1)?;
+    Some((index as usize / 64, 1 << (index % 64)))
 }

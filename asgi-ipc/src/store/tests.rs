@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use crate::error::Error;
 use crate::file;
 use crate::layout::{LIVE, MIN_GROUP_MEMORY, MIN_MESSAGE_MEMORY, Pool, group, node};
-use crate::segment::Checked;
+use crate::segment::{Checked, Segment};
 
-use super::{Locked, Store};
+use super::{Locked, Outgoing, Store, Taken};
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CAPACITY: usize = 6;
@@ -154,8 +155,8 @@ impl Model {
     }
 }
 
-impl Locked<'_> {
-    fn apply(&self, operation: &Operation, number: usize) -> Checked<()> {
+impl Store {
+    fn apply(&self, operation: &Operation, number: usize) -> Result<(), Error> {
         match *operation {
             Operation::Send {
                 channel,
@@ -163,33 +164,59 @@ impl Locked<'_> {
                 size,
             } => {
                 let (local, bytes) = (local(channel, which), bytes(number, size));
-                self.send(CHANNELS[channel], &local, &bytes, CAPACITY, HOUR)
-                    .map(|_| ())
+                let outgoing = Outgoing {
+                    name: CHANNELS[channel],
+                    local: &local,
+                    message: &bytes,
+                    capacity: CAPACITY,
+                    expiry: HOUR,
+                };
+                self.send(&outgoing).map(drop)
             }
-            Operation::Pop { channel } => self.pop(CHANNELS[channel]).map(|_| ()),
+            Operation::Pop { channel } => {
+                let read = |taken: Option<Taken>, segment: &Segment| {
+                    taken.map(|taken| taken.read(segment)).transpose()
+                };
+                self.receive(|locked| locked.pop(CHANNELS[channel]), read)
+                    .map(drop)
+            }
             Operation::Add {
                 group,
                 channel,
                 local: which,
             } => {
                 let local = local(channel, which);
-                self.add(GROUPS[group], CHANNELS[channel], &local, HOUR)
-                    .map(|_| ())
+                self.run(|locked| locked.add(GROUPS[group], CHANNELS[channel], &local, HOUR))
+                    .map(drop)
             }
             Operation::Discard {
                 group,
                 channel,
                 local: which,
-            } => self.discard(GROUPS[group], CHANNELS[channel], &local(channel, which)),
+            } => {
+                let local = local(channel, which);
+                self.run(|locked| locked.discard(GROUPS[group], CHANNELS[channel], &local))
+                    .map(drop)
+            }
             Operation::SendGroup { group, size } => {
                 let bytes = bytes(number, size);
-                self.send_group(GROUPS[group], &bytes, |_| CAPACITY, HOUR)
-                    .map(|_| ())
+                self.run_once(|locked| locked.send_group(GROUPS[group], &bytes, |_| CAPACITY, HOUR))
+                    .map(drop)
             }
-            Operation::Flush => self.flush(),
+            Operation::Flush => self.run(|locked| locked.flush()).map(drop),
         }
     }
 
+    fn contents(&self) -> Model {
+        self.run(|locked| locked.contents()).unwrap().0
+    }
+
+    fn repair(&self) {
+        self.run(|locked| locked.repair()).unwrap();
+    }
+}
+
+impl Locked<'_> {
     /// All that is there, found by going through it; what is counted must agree.
     fn contents(&self) -> Checked<Model> {
         let mut model = Model::default();
@@ -235,14 +262,10 @@ impl Locked<'_> {
             (Pool::Groups, model.groups.len()),
             (Pool::Memberships, members),
         ] {
-            assert_eq!(self.get(pool.used())? as usize, count, "of {pool:?}");
+            assert_eq!(self.used(pool)? as usize, count, "of {pool:?}");
         }
         if messages + members == 0 {
-            assert_eq!(
-                self.get(Pool::Blocks.used())?,
-                0,
-                "blocks of an empty store"
-            );
+            assert_eq!(self.used(Pool::Blocks)?, 0, "blocks of an empty store");
         }
         Ok(model)
     }
@@ -270,7 +293,7 @@ fn operations() -> impl Strategy<Value = Vec<(Operation, Option<u64>)>> {
     proptest::collection::vec((operation, death), 1..60)
 }
 
-fn store(directory: &std::path::Path) -> Store {
+fn open(directory: &std::path::Path) -> Store {
     let path = file::path(directory, "model");
     let opened = file::open_or_create(&path, 0o600, MIN_MESSAGE_MEMORY, MIN_GROUP_MEMORY).unwrap();
     Store::open(&path, &opened, 0o600, HOUR).unwrap()
@@ -282,19 +305,18 @@ proptest! {
     #[test]
     fn the_store_does_what_the_model_does_whenever_its_process_dies(operations in operations()) {
         let directory = tempfile::TempDir::new_in(file::default_directory()).unwrap();
-        let store = store(directory.path());
+        let store = open(directory.path());
         let mut model = Model::default();
         for (number, (operation, death)) in operations.iter().enumerate() {
-            let locked = store.lock().unwrap();
             match death {
                 None => {
-                    locked.apply(operation, number).unwrap();
+                    store.apply(operation, number).unwrap();
                     model.apply(operation, number);
                     // A repair changes nothing where there is nothing to be repaired.
                     if number % 5 == 0 {
-                        locked.repair().unwrap();
+                        store.repair();
                     }
-                    let found = locked.contents().unwrap();
+                    let found = store.contents();
                     if let Operation::SendGroup { group, size } = *operation {
                         let bytes = bytes(number, size);
                         prop_assert!(model.was_sent_to(GROUPS[group], &bytes, &found, true));
@@ -304,12 +326,16 @@ proptest! {
                     model = found;
                 }
                 Some(stores) => {
-                    store.segment.die_after(*stores);
+                    let victim = open(directory.path());
+                    victim.run(|locked| locked.fill_hand()).unwrap();
+                    victim.segment.die_after(*stores);
                     // What it returns, nobody learns.
-                    let _ = locked.apply(operation, number);
-                    store.segment.die_after(u64::MAX);
-                    locked.repair().unwrap();
-                    let found = locked.contents().unwrap();
+                    let _ = victim.apply(operation, number);
+                    // It does not even leave.
+                    victim.segment.die_after(0);
+                    drop(victim);
+                    store.repair();
+                    let found = store.contents();
                     prop_assert!(
                         model.may_become(&found, operation, number),
                         "{:?} after {} stores of {:?} in {:?}", found, stores, operation, model
@@ -318,11 +344,10 @@ proptest! {
                 }
             }
         }
-        let locked = store.lock().unwrap();
-        locked.flush().unwrap();
+        store.run(|locked| locked.flush()).unwrap();
         for pool in Pool::ALL {
-            prop_assert_eq!(locked.get(pool.used()).unwrap(), 0, "of {:?}", pool);
-            prop_assert_eq!(locked.get(pool.highest()).unwrap(), 0, "of {:?}", pool);
+            let left = store.run(|locked| Ok((locked.used(pool)?, locked.highest(pool)?)));
+            prop_assert_eq!(left.unwrap().0, (0, 0), "of {:?}", pool);
         }
     }
 
@@ -332,18 +357,17 @@ proptest! {
         deaths in proptest::collection::vec(0..2000u64, 1..5),
     ) {
         let directory = tempfile::TempDir::new_in(file::default_directory()).unwrap();
-        let store = store(directory.path());
-        let locked = store.lock().unwrap();
+        let store = open(directory.path());
         for (number, (operation, _)) in operations.iter().enumerate() {
-            locked.apply(operation, number).unwrap();
+            store.apply(operation, number).unwrap();
         }
-        let before = locked.contents().unwrap();
+        let before = store.contents();
         for stores in deaths {
             store.segment.die_after(stores);
-            let _ = locked.repair();
+            let _ = store.run(|locked| locked.repair());
         }
         store.segment.die_after(u64::MAX);
-        locked.repair().unwrap();
-        prop_assert_eq!(locked.contents().unwrap(), before);
+        store.repair();
+        prop_assert_eq!(store.contents(), before);
     }
 }

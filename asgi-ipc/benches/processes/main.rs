@@ -1,0 +1,139 @@
+//! The layer between two processes, side by side with what else could carry its messages.
+//!
+//! ```text
+//! cargo bench -p asgi-ipc --bench processes
+//! cargo bench -p asgi-ipc --bench processes -- throughput
+//! ```
+//!
+//! Measured in turn, several times, in one run:
+//!
+//! * `latency`: half a round trip of 100 bytes between two processes that sleep until it comes,
+//!   beside the same over a Unix stream socket with blocking calls;
+//! * `throughput`: messages of 100 bytes from one process to another, over a normal and over a
+//!   process-specific channel, beside the same messages as frames with a length in front over a
+//!   Unix stream socket (one write for each, as each is to be there when it is sent; buffered
+//!   reads), beside the Redis layer of this workspace, and beside Python's `asgi_ipc` 1.4.2;
+//! * `pending`: a send and a receive with 0 to 100,000 messages waiting in the channel, beside
+//!   Python's `asgi_ipc` with 0 and 1,000.
+//!
+//! Latency and throughput with both processes on one processor and on two: waking a process on
+//! another processor may cost ten times as much, and the kernel does not put all programs alike.
+//!
+//! Needs `redis-server`, and Python 3.11 with `venv` and a C compiler for the Python original,
+//! which is installed with `pip` the first time.
+
+mod children;
+mod floor;
+mod layers;
+mod original;
+mod redis;
+
+use std::path::Path;
+
+use children::Place;
+use layers::{NORMAL, PROCESS_SPECIFIC};
+use original::Original;
+use redis::Redis;
+
+/// Bytes in a message.
+const SIZE: usize = 100;
+const ROUNDS: usize = 5;
+
+fn main() {
+    if let Some(child) = children::Child::of_environment() {
+        return child.run();
+    }
+    let wanted: Vec<_> = std::env::args()
+        .skip(1)
+        .filter(|argument| !argument.starts_with("--"))
+        .collect();
+    let is_wanted = |what: &str| wanted.is_empty() || wanted.iter().any(|word| word == what);
+    let directory = tempfile::Builder::new()
+        .prefix("asgi-ipc-bench-")
+        .tempdir_in(asgi_ipc::inspect::default_directory())
+        .expect("a directory in memory");
+    let directory = directory.path();
+    if is_wanted("latency") {
+        latency(directory);
+    }
+    if is_wanted("throughput") {
+        throughput(directory);
+    }
+    if is_wanted("pending") {
+        pending(directory);
+    }
+}
+
+fn latency(directory: &Path) {
+    for place in Place::both(directory) {
+        let (mut socket, mut layer) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            socket.push(floor::latency(&place));
+            layer.push(layers::latency(&place));
+        }
+        let (socket, layer) = (median(&mut socket), median(&mut layer));
+        println!(
+            "{}: one way to a sleeping process, p50: {layer:.1} µs; Unix socket {socket:.1} µs; \
+             {:.2} times (at most 2)",
+            place.name,
+            layer / socket
+        );
+    }
+}
+
+fn throughput(directory: &Path) {
+    let redis = Redis::start(directory);
+    let original = Original::install();
+    for place in Place::both(directory) {
+        let (mut socket, mut normal, mut specific) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut redis_rates, mut python) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            socket.push(floor::throughput(&place));
+            normal.push(layers::throughput(&place, "ipc", NORMAL));
+            specific.push(layers::throughput(&place, "ipc", PROCESS_SPECIFIC));
+            redis_rates.push(layers::throughput(&place, redis.url(), NORMAL));
+            python.push(original.throughput(&place));
+        }
+        let socket = median(&mut socket);
+        let redis = median(&mut redis_rates);
+        let python = median(&mut python);
+        for (kind, rates) in [("normal", &mut normal), ("process-specific", &mut specific)] {
+            let layer = median(rates);
+            println!(
+                "{}: messages of {SIZE} bytes per second over a {kind} channel: {layer:.0}; Unix \
+                 socket {socket:.0}: {:.2} times (at least 2); asgi-redis {redis:.0}: {:.1} times \
+                 (at least 5); Python {python:.0}: {:.0} times",
+                place.name,
+                layer / socket,
+                layer / redis,
+                layer / python,
+            );
+        }
+    }
+}
+
+fn pending(directory: &Path) {
+    let original = Original::install();
+    let place = Place::one(directory);
+    let mut base = None;
+    layers::pending(&place, |waiting, cost| {
+        let base = *base.get_or_insert(cost);
+        let python = match waiting {
+            0 | 1_000 => {
+                let python = original.pairs(&place, waiting);
+                format!("; Python {python:.0} ns: {:.0} times", python / cost)
+            }
+            _ => String::new(),
+        };
+        println!(
+            "send and receive with {waiting} waiting: {cost:.0} ns; {:.2} times what it is with \
+             none (at most 1.5){python}",
+            cost / base
+        );
+    });
+}
+
+fn median(figures: &mut [f64]) -> f64 {
+    figures.sort_by(f64::total_cmp);
+    figures[figures.len() / 2]
+}
