@@ -139,6 +139,10 @@ impl ChannelLayer for RedisChannelLayer {
         }
     }
 
+    async fn settle(&self) {
+        self.inner.hub.settle().await;
+    }
+
     // ---- Extensions
 
     fn as_groups(&self) -> Option<&dyn Groups> {
@@ -270,6 +274,10 @@ macro_rules! forward_to_layer {
                 recipient: ::std::sync::Arc<dyn ::asgiref::Recipient>,
             ) -> ::std::option::Option<::asgiref::Attachment> {
                 self.layer.attach(channels, recipient)
+            }
+
+            async fn settle(&self) {
+                self.layer.settle().await;
             }
 
             fn is_process_local(&self) -> bool {

@@ -249,6 +249,11 @@ impl ChannelLayer for RedisLocalChannelLayer {
         self.redis.new_channel(pattern).await
     }
 
+    async fn settle(&self) {
+        self.ipc.settle().await;
+        self.redis.settle().await;
+    }
+
     // ---- Extensions
 
     fn as_groups(&self) -> Option<&dyn Groups> {

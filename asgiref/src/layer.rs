@@ -115,6 +115,15 @@ pub trait ChannelLayer: fmt::Debug + fmt::Display + Send + Sync + 'static {
         None
     }
 
+    /// Waits until messages that were taken off their channels for receives that have been dropped
+    /// since are back there.
+    ///
+    /// For a program that has stopped receiving and is about to end, which would take them with it:
+    /// whoever drops a receive does not wait for what that leaves behind. Layers that take a message
+    /// only when they hand it over have nothing to wait for, which is the default. Does not wait for
+    /// longer than the layer waits for a server that does not answer.
+    async fn settle(&self) {}
+
     /// Whether the layer reaches no further than this process, so that protocol server and
     /// workers must share it.
     fn is_process_local(&self) -> bool {
@@ -410,6 +419,14 @@ macro_rules! forward_to_pointee {
                 recipient: Arc<dyn Recipient>,
             ) -> Option<Attachment> {
                 (**self).attach(channels, recipient)
+            }
+
+            fn settle<'layer, 'call>(&'layer self) -> BoxFuture<'call, ()>
+            where
+                'layer: 'call,
+                Self: 'call,
+            {
+                (**self).settle()
             }
 
             fn is_process_local(&self) -> bool {

@@ -125,7 +125,9 @@ impl Desk {
         let (demand, closed) = {
             let mut state = self.hub.lock();
             state.cover(self.number, &[]);
-            (state.demand(self.number), state.closed)
+            let demand = state.demand(self.number);
+            state.desks[self.number].at_rest = demand.is_empty();
+            (demand, state.closed)
         };
         if demand.is_empty() {
             if closed {
@@ -210,7 +212,7 @@ impl Desk {
 
     /// Puts messages back that somebody gave back.
     async fn put_back(&self) -> Result<()> {
-        let mut returns = std::mem::take(&mut self.hub.lock().desks[self.number].returns);
+        let mut returns = self.hub.lock().take_returns(self.number);
         // The newest first: each goes before those that are there already.
         returns.sort_by(|a, b| (a.queue.as_str(), b.number).cmp(&(b.queue.as_str(), a.number)));
         let now = Instant::now();
@@ -243,6 +245,7 @@ impl Desk {
                 }
             }
         }
+        self.hub.lock().desks[self.number].putting_back = false;
         Ok(())
     }
 

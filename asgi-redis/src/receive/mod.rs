@@ -9,6 +9,7 @@
 
 mod desk;
 mod parcel;
+mod settle;
 mod state;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

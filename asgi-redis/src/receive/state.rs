@@ -41,6 +41,10 @@ pub(super) struct DeskState {
     pub(super) down: bool,
     /// Whether a task works here.
     pub(super) running: bool,
+    /// Whether nobody waits, and the task for somebody who does.
+    pub(super) at_rest: bool,
+    /// Whether messages are on their way back to the server.
+    pub(super) putting_back: bool,
     /// The mark that was found on the server.
     pub(super) data: Option<Bytes>,
 }
@@ -188,6 +192,11 @@ impl State {
         }
     }
 
+    /// Whether there is a blocking read at a server.
+    pub(super) fn is_reading(&self, shard: usize) -> bool {
+        self.classes.values().any(|class| class.covered[shard])
+    }
+
     /// Whether the blocking read at a server listens for what it should: for all that is waited
     /// for, and nothing that was given up.
     pub(super) fn is_covered(&self, shard: usize) -> bool {
@@ -315,6 +324,15 @@ impl State {
                 break;
             }
         }
+    }
+
+    /// What is to be put back on a server.
+    pub(super) fn take_returns(&mut self, shard: usize) -> Vec<Parcel> {
+        let desk = &mut self.desks[shard];
+        let returns = std::mem::take(&mut desk.returns);
+        desk.at_rest = false;
+        desk.putting_back = !returns.is_empty();
+        returns
     }
 
     /// Takes all out that is kept here and can be put back.

@@ -133,6 +133,8 @@ async fn stop(run: &Run, mut receivers: JoinSet<()>, deadline: Instant) -> Resul
             run.consume(channel, message).await;
         }
         run.waiting.finished().await;
+        // What the layer had taken for the receivers that have gone is for other workers.
+        run.shared.origin.layer.settle().await;
     };
     if timeout_at(deadline, finished).await.is_ok() {
         return Ok(());
