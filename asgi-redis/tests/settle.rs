@@ -5,7 +5,7 @@ mod support;
 use std::collections::BTreeSet;
 
 use asgi_redis::RedisChannelLayer;
-use asgiref::{ChannelLayer as _, ChannelName, message};
+use asgiref::{ChannelLayer as _, ChannelName, Message, message};
 use tokio::runtime;
 use tokio::task::JoinSet;
 
@@ -17,12 +17,12 @@ const MESSAGES: i64 = 300;
 /// How many messages a program wants at once.
 const AT_ONCE: usize = 20;
 
-fn number(received: (ChannelName, asgiref::Message)) -> i64 {
-    received.1.int("number").expect("a number")
+fn number((_, message): &(ChannelName, Message)) -> i64 {
+    message.int("number").expect("a number")
 }
 
 /// A program with a runtime of its own, which stops in the middle of its work.
-fn take_some_and_end(layer: RedisChannelLayer, name: &str) -> BTreeSet<i64> {
+fn take_some_and_end(layer: &RedisChannelLayer, name: &str) -> BTreeSet<i64> {
     let runtime = runtime::Builder::new_multi_thread()
         .worker_threads(2)
         .enable_all()
@@ -34,7 +34,7 @@ fn take_some_and_end(layer: RedisChannelLayer, name: &str) -> BTreeSet<i64> {
         let channels = [channel(name)];
         let receive = |layer: RedisChannelLayer| {
             let channels = channels.clone();
-            async move { number(layer.receive(&channels).await.expect("the layer works")) }
+            async move { number(&layer.receive(&channels).await.expect("the layer works")) }
         };
         for _ in 0..AT_ONCE {
             receivers.spawn(receive(layer.clone()));
@@ -65,7 +65,7 @@ async fn expect_all_to_arrive(settings: &Settings, name: &'static str) {
     let mut seen = BTreeSet::new();
     for _ in 0..4 {
         let layer = settings.ours();
-        let taken = tokio::task::spawn_blocking(move || take_some_and_end(layer, name));
+        let taken = tokio::task::spawn_blocking(move || take_some_and_end(&layer, name));
         for number in taken.await.expect("no panic") {
             assert!(seen.insert(number), "{number} was delivered twice");
         }
@@ -74,7 +74,7 @@ async fn expect_all_to_arrive(settings: &Settings, name: &'static str) {
     while seen.len() < MESSAGES as usize {
         let channels = [channel(name)];
         let received = within("the rest", last.receive(&channels)).await;
-        let number = number(received.expect("the layer works"));
+        let number = number(&received.expect("the layer works"));
         assert!(seen.insert(number), "{number} was delivered twice");
     }
 }
@@ -104,5 +104,5 @@ async fn settling_waits_for_nobody_who_still_receives() {
     let sent = layer.send(&name, message! { "number" => 1 }).await;
     sent.expect("there is room");
     let received = within("the message", waiting).await.expect("no panic");
-    assert_eq!(number(received.expect("the layer works")), 1);
+    assert_eq!(number(&received.expect("the layer works")), 1);
 }
