@@ -12,6 +12,7 @@ use crate::counters::Counters;
 use crate::layer::RabbitmqChannelLayer;
 use crate::queues::Queues;
 use crate::site::Site;
+use crate::tally::Tally;
 use crate::topology::Topology;
 
 /// The options that all layers of this crate have.
@@ -110,12 +111,17 @@ impl Common {
         let topology = Topology::new(&self.prefix, self.durable_queues, &config)?;
         let lease = Duration::from_millis(topology.lease().unsigned_abs());
         Ok(Site {
-            broker: Arc::new(Broker::new(self.addresses, self.connection)),
+            broker: Arc::new(Broker::new(
+                self.addresses,
+                self.connection,
+                topology.clone(),
+            )),
             codec: codec(&self.keys, &config)?,
             queues: Queues::new(lease),
             topology,
             config,
             counters: Counters::default(),
+            tally: Tally::new(),
         })
     }
 }

@@ -3,10 +3,16 @@
 use std::fmt;
 use std::sync::Arc;
 
-use asgiref::{ChannelLayer, ChannelName, ChannelPattern, Error, Message, Result};
+use asgiref::{
+    ChannelLayer, ChannelName, ChannelPattern, DroppedDeliveries, Error, Flush, Groups, Message,
+    Result, Statistics,
+};
 use async_trait::async_trait;
 
 use crate::counters::Figures;
+use crate::dead_letters::DeadLetters;
+use crate::groups::{Logs, Readers};
+use crate::news::Ear;
 use crate::outbox::{Outbox, Parcel};
 use crate::receive::Hub;
 use crate::site::Site;
@@ -40,6 +46,10 @@ pub(crate) struct Inner {
     pub(crate) site: Arc<Site>,
     pub(crate) outbox: Arc<Outbox>,
     pub(crate) hub: Arc<Hub>,
+    pub(crate) ear: Arc<Ear>,
+    pub(crate) logs: Logs,
+    pub(crate) readers: Arc<Readers>,
+    pub(crate) dropped: DroppedDeliveries,
     /// What the layer is called in texts: its type and its brokers.
     pub(crate) name: String,
 }
@@ -49,12 +59,24 @@ impl RabbitmqChannelLayer {
         let name = format!("RabbitmqChannelLayer({})", site.broker.names());
         let site = Arc::new(site);
         let outbox = Arc::new(Outbox::new(Arc::clone(&site)));
-        let hub = Arc::new(Hub::new(Arc::clone(&site), Arc::clone(&outbox)));
+        let readers = Arc::new(Readers::default());
+        let hub = Arc::new(Hub::new(
+            Arc::clone(&site),
+            Arc::clone(&outbox),
+            Arc::clone(&readers),
+        ));
+        let ear = Arc::new(Ear::new(Arc::clone(&site)));
+        ear.attach(&hub);
+        site.broker.on_connect(DeadLetters::watch(&site, &ear));
         Self {
             inner: Arc::new(Inner {
                 site,
                 outbox,
                 hub,
+                ear,
+                logs: Logs::new(),
+                readers,
+                dropped: DroppedDeliveries::new(name.clone()),
                 name,
             }),
         }
@@ -93,6 +115,7 @@ impl ChannelLayer for RabbitmqChannelLayer {
         let parcel = Parcel {
             body: self.site().codec.encode(&message)?,
             local: channel.local_part().map(str::to_owned),
+            members: None,
         };
         match self.inner.outbox.send(channel, vec![parcel]).await? {
             0 => Err(Error::ChannelFull {
@@ -132,6 +155,20 @@ impl ChannelLayer for RabbitmqChannelLayer {
                 return Ok(name);
             }
         }
+    }
+
+    // ---- Extensions
+
+    fn as_groups(&self) -> Option<&dyn Groups> {
+        Some(self)
+    }
+
+    fn as_flush(&self) -> Option<&dyn Flush> {
+        Some(self)
+    }
+
+    fn as_statistics(&self) -> Option<&dyn Statistics> {
+        Some(self)
     }
 }
 

@@ -40,17 +40,23 @@
 //! * `site`: what all parts share.
 //! * `topology`: which queues and exchanges stand for channels and groups.
 #![forbid(unsafe_code)]
-#![expect(dead_code, reason = "groups, flush and statistics share these parts")]
 
+mod beliefs;
 mod config;
 mod connection;
 mod counters;
+mod dead_letters;
 mod error;
+mod flush;
+mod groups;
 mod layer;
+mod news;
 mod outbox;
 mod queues;
 mod receive;
 mod site;
+mod statistics;
+mod tally;
 mod topology;
 
 use std::sync::Arc;

@@ -30,7 +30,7 @@ use crate::connection::Session;
 use crate::error::{Error, Result};
 use crate::queues::declare;
 use crate::site::Site;
-use crate::topology::{CHANNEL_HEADER, Topology};
+use crate::topology::{CHANNEL_HEADER, ENVELOPE, Topology};
 
 /// How many messages are published to a channel before the next question.
 const MAX_BATCH: usize = 256;
@@ -76,6 +76,15 @@ pub(crate) struct Parcel {
     pub(crate) body: Bytes,
     /// The local part of the channel's name, if it is process-specific.
     pub(crate) local: Option<String>,
+    /// For how many members it is, if it is an envelope.
+    pub(crate) members: Option<usize>,
+}
+
+impl Parcel {
+    /// For how many channels it is.
+    pub(crate) fn members(&self) -> usize {
+        self.members.unwrap_or(1)
+    }
 }
 
 impl Outbox {
@@ -162,6 +171,12 @@ impl Runner {
             for Job { parcels, answer } in jobs {
                 let sent = parcels.len().min(room);
                 room -= sent;
+                if outcome.is_ok() {
+                    let members = |parcels: &[Parcel]| parcels.iter().map(Parcel::members).sum();
+                    let (accepted, refused) = parcels.split_at(sent);
+                    let tally = &self.outbox.site.tally;
+                    tally.count(self.queue.as_str(), members(accepted), members(refused));
+                }
                 // A caller that went away does not want to know.
                 let _ = answer.send(match &outcome {
                     Ok(_) => Ok(sent),
@@ -223,14 +238,24 @@ impl Runner {
         if length >= capacity {
             return Ok(0);
         }
+        let name = topology.queue(self.queue.as_str());
         let amqp_channel = session.publish_channel().await?;
+        let recording = site.queues.record(&session, topology, &name);
         if length + parcels.len() <= half {
-            publish(topology, &session, &amqp_channel, &self.queue, parcels).await?;
+            let (published, recorded) = tokio::join!(
+                publish(topology, &session, &amqp_channel, &self.queue, parcels),
+                recording
+            );
+            published?;
+            recorded?;
             self.heard(length + parcels.len());
             return Ok(parcels.len());
         }
-        let turn = Turn::take(site, &session, &amqp_channel, self.queue.as_str()).await?;
+        let turn = Turn::take(site, &session, &amqp_channel, self.queue.as_str());
+        let (turn, recorded) = tokio::join!(turn, recording);
+        let turn = turn?;
         let sent = async {
+            recorded?;
             let length = self.ask(&session).await?;
             let sent = parcels.len().min(capacity.saturating_sub(length));
             publish(
@@ -287,6 +312,9 @@ async fn publish(
             let local = AMQPValue::LongString(local.as_str().into());
             headers.insert(CHANNEL_HEADER.into(), local);
             properties = properties.with_headers(headers);
+        }
+        if parcel.members.is_some() {
+            properties = properties.with_type(ENVELOPE.into());
         }
         let confirm = amqp_channel
             .basic_publish(

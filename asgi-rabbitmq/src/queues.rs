@@ -1,18 +1,16 @@
-//! The channels' queues: declared before they are used, and again before their lease ends.
+//! The channels' queues: declared before they are used, and again before their lease ends; and
+//! the names of those that were used, for a flush.
 
-use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use lapin::Channel;
-use tokio::time::Instant;
 
+use crate::beliefs::Beliefs;
 use crate::connection::Session;
 use crate::error::{Error, Result};
+use crate::news::{Event, append};
 use crate::topology::Topology;
-
-/// How many queues are remembered to have been declared.
-const MAX_KNOWN: usize = 50_000;
 
 /// The longest a queue is believed to be there.
 const MAX_BELIEF: Duration = Duration::from_secs(10);
@@ -20,24 +18,21 @@ const MAX_BELIEF: Duration = Duration::from_secs(10);
 /// Which queues are known to be there.
 #[derive(Debug)]
 pub(crate) struct Queues {
-    /// How long a declaration is relied on.
-    belief: Duration,
-    known: Mutex<Known>,
-}
-
-#[derive(Debug, Default)]
-struct Known {
-    /// The session they were declared in, as its address: another broker may not have them.
-    session: usize,
-    declared: HashMap<Box<str>, Instant>,
+    declared: Beliefs<Box<str>>,
+    /// Those whose names are where a flush finds them.
+    recorded: Beliefs<Box<str>>,
+    /// Whether the queue of names is there.
+    names: Beliefs<()>,
 }
 
 impl Queues {
     /// `lease` is how long an unused queue stays.
     pub(crate) fn new(lease: Duration) -> Self {
+        let life = (lease / 4).min(MAX_BELIEF);
         Self {
-            belief: (lease / 4).min(MAX_BELIEF),
-            known: Mutex::default(),
+            declared: Beliefs::new(life),
+            recorded: Beliefs::new(life),
+            names: Beliefs::new(MAX_BELIEF),
         }
     }
 
@@ -78,47 +73,53 @@ impl Queues {
         Ok(())
     }
 
+    /// Notes the name of a queue where a flush finds it, unless that was done lately.
+    pub(crate) async fn record(
+        &self,
+        session: &Arc<Session>,
+        topology: &Topology,
+        queue: &str,
+    ) -> Result<()> {
+        if self.recorded.holds(session, queue) {
+            return Ok(());
+        }
+        let event = Event::Named {
+            name: queue.to_owned(),
+        };
+        let life = if topology.is_log(queue) {
+            topology.group_expiration()
+        } else {
+            topology.lease().to_string().into()
+        };
+        let names = topology.names();
+        if !self.names.holds(session, &()) {
+            let amqp_channel = session.declare_channel().await?;
+            let declare = amqp_channel.queue_declare(
+                names.clone(),
+                topology.queue_options(),
+                topology.names_arguments(),
+            );
+            session.bounded(declare).await?;
+            self.names.note(session, ());
+        }
+        append(session, &names, &event, life.as_str()).await?;
+        self.recorded.note(session, queue.into());
+        Ok(())
+    }
+
+    /// Whether the queue of a channel was declared lately.
     pub(crate) fn is_known(&self, session: &Arc<Session>, channel: &str) -> bool {
-        let known = self.lock();
-        known.session == address(session)
-            && known
-                .declared
-                .get(channel)
-                .is_some_and(|declared| declared.elapsed() < self.belief)
+        self.declared.holds(session, channel)
     }
 
     /// Notes that the queue of a channel was declared.
     pub(crate) fn note(&self, session: &Arc<Session>, channel: &str) {
-        let mut known = self.lock();
-        if known.session != address(session) {
-            known.session = address(session);
-            known.declared.clear();
-        }
-        if known.declared.len() >= MAX_KNOWN {
-            let belief = self.belief;
-            known
-                .declared
-                .retain(|_, declared| declared.elapsed() < belief);
-            if known.declared.len() >= MAX_KNOWN {
-                known.declared.clear();
-            }
-        }
-        let now = Instant::now();
-        match known.declared.get_mut(channel) {
-            Some(declared) => *declared = now,
-            None => {
-                known.declared.insert(channel.into(), now);
-            }
-        }
+        self.declared.note(session, channel.into());
     }
 
     /// Forgets that the queue of a channel is there.
     pub(crate) fn forget(&self, channel: &str) {
-        self.lock().declared.remove(channel);
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Known> {
-        self.known.lock().unwrap_or_else(PoisonError::into_inner)
+        self.declared.forget(channel);
     }
 }
 
@@ -137,8 +138,4 @@ pub(crate) async fn declare(
         )
         .await?;
     Ok(queue.message_count() as usize)
-}
-
-fn address(session: &Arc<Session>) -> usize {
-    Arc::as_ptr(session) as usize
 }

@@ -8,6 +8,7 @@ use asgiref::{ChannelName, LayerConfig};
 use crate::connection::Broker;
 use crate::counters::Counters;
 use crate::queues::Queues;
+use crate::tally::Tally;
 use crate::topology::Topology;
 
 /// The broker and how it is used.
@@ -19,6 +20,7 @@ pub(crate) struct Site {
     pub(crate) codec: Codec,
     pub(crate) counters: Counters,
     pub(crate) queues: Queues,
+    pub(crate) tally: Tally,
 }
 
 impl Site {

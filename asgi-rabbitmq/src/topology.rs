@@ -12,23 +12,42 @@
 //! | `P` + `asgi:group:` + group | queue | the same for one group, kept |
 //! | `P` + `asgi:news` | fanout exchange | what all processes must know: expired members, flushes |
 //! | `P` + `asgi:members` | direct exchange | the same, by the member's queue, for the groups' queues |
-//! | `P` + `asgi:envelopes` | direct exchange | messages for many channels of one process |
+//! | `P` + `asgi:reader:` + channel | queue, empty | its process reads envelopes |
+//! | `P` + `asgi:data` | queue, empty | gone if the broker was emptied |
 //! | `P` + `asgi:names` | queue | which queues there are, for a flush |
 //! | `P` + `asgi:process:` + random | queue of one connection | what one process hears of groups |
 //!
 //! No channel or group name contains a colon, so that these never collide with channels.
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::{Error, LayerConfig, Result};
-use lapin::options::{ExchangeDeclareOptions, QueueDeclareOptions};
+use asgiref::{Error, GroupName, LayerConfig, Result};
+use lapin::ExchangeKind;
+use lapin::options::{
+    ExchangeBindOptions, ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions,
+};
 use lapin::types::{AMQPValue, FieldTable, ShortString};
+
+use crate::connection::Session;
 
 /// The longest time RabbitMQ can measure, in milliseconds.
 const MAX_TIME: u128 = u32::MAX as u128;
 
 /// The longest prefix in bytes: with the longest name of a channel a name of AMQP must remain.
 const MAX_PREFIX: usize = 32;
+
+/// How long a log is kept when its last event may have expired, in milliseconds.
+const LOG_GRACE: i64 = 60_000;
+
+/// How many events a log holds. Beyond that the oldest are lost.
+const MAX_LOG: i64 = 1_000_000;
+
+/// How many expired messages wait for a process to have time.
+const MAX_DEAD: i64 = 10_000;
+
+/// What the property `type` of an envelope says; no message of an application has it.
+pub(crate) const ENVELOPE: &str = "asgi.envelope";
 
 /// The header with the local part of a process-specific channel's name.
 pub(crate) const CHANNEL_HEADER: &str = "asgi_channel";
@@ -70,16 +89,60 @@ impl Topology {
         queue.strip_prefix(&self.prefix)
     }
 
+    /// The exchange that expired messages go to.
     pub(crate) fn dead_letters(&self) -> ShortString {
         self.name("dead-letters", "")
     }
 
+    /// The queue of those that wait for a process to have time.
     pub(crate) fn own_dead_letters(&self) -> ShortString {
         self.name("asgi:dead-letters", "")
     }
 
+    /// The queue whose message says whose turn it is to fill a channel.
     pub(crate) fn turn(&self, channel: &str) -> ShortString {
         self.name("asgi:full:", channel)
+    }
+
+    /// The exchange for the events of groups, by group.
+    pub(crate) fn groups(&self) -> ShortString {
+        self.name("asgi:groups", "")
+    }
+
+    /// The exchange for events that concern all processes.
+    pub(crate) fn news(&self) -> ShortString {
+        self.name("asgi:news", "")
+    }
+
+    /// The exchange from which the same go to the logs of groups, by the queues of members.
+    pub(crate) fn members(&self) -> ShortString {
+        self.name("asgi:members", "")
+    }
+
+    /// The queue that keeps a group's events.
+    pub(crate) fn group_log(&self, group: &GroupName) -> ShortString {
+        self.name("asgi:group:", group.as_str())
+    }
+
+    /// Whether a queue keeps a group's events.
+    pub(crate) fn is_log(&self, queue: &str) -> bool {
+        let queue = queue.strip_prefix(&self.prefix);
+        queue.is_some_and(|queue| queue.starts_with("asgi:group:"))
+    }
+
+    /// The queue that keeps the names of queues and groups.
+    pub(crate) fn names(&self) -> ShortString {
+        self.name("asgi:names", "")
+    }
+
+    /// The queue that is there as long as a process that reads envelopes.
+    pub(crate) fn reader(&self, channel: &str) -> ShortString {
+        self.name("asgi:reader:", channel)
+    }
+
+    /// The queue that is gone if the broker was emptied.
+    pub(crate) fn data(&self) -> ShortString {
+        self.name("asgi:data", "")
     }
 
     pub(crate) fn name(&self, kind: &str, of: &str) -> ShortString {
@@ -91,6 +154,11 @@ impl Topology {
     /// The text of a message's `expiration`.
     pub(crate) fn expiration(&self) -> ShortString {
         self.expiry.to_string().into()
+    }
+
+    /// The same of an event of a group.
+    pub(crate) fn group_expiration(&self) -> ShortString {
+        self.group_expiry.to_string().into()
     }
 
     // ---- Declarations
@@ -125,6 +193,39 @@ impl Topology {
         self.expiry.saturating_mul(2).min(MAX_TIME as i64)
     }
 
+    /// The arguments of a queue that keeps a group's events.
+    pub(crate) fn log_arguments(&self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        let lease = self.group_expiry.saturating_add(LOG_GRACE);
+        let lease = lease.min(MAX_TIME as i64);
+        arguments.insert("x-expires".into(), integer(lease));
+        arguments.insert("x-max-length".into(), integer(MAX_LOG));
+        arguments
+    }
+
+    /// The arguments of the queue with the names of queues and groups.
+    pub(crate) fn names_arguments(&self) -> FieldTable {
+        self.log_arguments()
+    }
+
+    /// The arguments of the queue of expired messages. If no process has time for them, the
+    /// newest are worth most.
+    pub(crate) fn dead_letters_arguments(&self) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        let lease = self.lease().max(60_000);
+        arguments.insert("x-expires".into(), integer(lease));
+        arguments.insert("x-max-length".into(), integer(MAX_DEAD));
+        arguments
+    }
+
+    /// The arguments of a queue that holds nothing and is gone if it is not declared again for so
+    /// long.
+    pub(crate) fn sign_arguments(life: Duration) -> FieldTable {
+        let mut arguments = FieldTable::default();
+        arguments.insert("x-expires".into(), integer(milliseconds(life)));
+        arguments
+    }
+
     /// The arguments of a queue that is only there to be taken turns with.
     pub(crate) fn turn_arguments(turn: Duration) -> FieldTable {
         let mut arguments = FieldTable::default();
@@ -134,6 +235,67 @@ impl Topology {
         arguments.insert("x-message-ttl".into(), integer(milliseconds(turn)));
         arguments.insert("x-expires".into(), integer(60_000));
         arguments
+    }
+}
+
+impl Topology {
+    /// Declares what every session needs.
+    pub(crate) async fn prepare(&self, session: &Arc<Session>) -> crate::error::Result<()> {
+        let amqp_channel = session.declare_channel().await?;
+        let exchange = |name: ShortString, kind| {
+            let options = self.exchange_options();
+            amqp_channel.exchange_declare(name, kind, options, FieldTable::default())
+        };
+        let bind = amqp_channel.exchange_bind(
+            self.members(),
+            self.news(),
+            "".into(),
+            ExchangeBindOptions::default(),
+            FieldTable::default(),
+        );
+        let preparing = async {
+            let (dead_letters, groups, news, members, bound) = tokio::join!(
+                exchange(self.dead_letters(), ExchangeKind::Fanout),
+                exchange(self.groups(), ExchangeKind::Direct),
+                exchange(self.news(), ExchangeKind::Fanout),
+                exchange(self.members(), ExchangeKind::Direct),
+                bind
+            );
+            dead_letters?;
+            groups?;
+            news?;
+            members?;
+            bound
+        };
+        session.bounded(preparing).await
+    }
+
+    /// Declares the queue of expired messages.
+    pub(crate) async fn declare_dead_letters(
+        &self,
+        session: &Arc<Session>,
+    ) -> crate::error::Result<()> {
+        let amqp_channel = session.declare_channel().await?;
+        let queue = self.own_dead_letters();
+        let declaring = async {
+            let (declared, bound) = tokio::join!(
+                amqp_channel.queue_declare(
+                    queue.clone(),
+                    self.queue_options(),
+                    self.dead_letters_arguments(),
+                ),
+                amqp_channel.queue_bind(
+                    queue.clone(),
+                    self.dead_letters(),
+                    "".into(),
+                    QueueBindOptions::default(),
+                    FieldTable::default(),
+                )
+            );
+            declared?;
+            bound
+        };
+        session.bounded(declaring).await
     }
 }
 

@@ -98,6 +98,7 @@ pub mod blocking;
 mod capacity;
 pub mod codec;
 pub mod config;
+mod counter;
 #[cfg(feature = "encryption")]
 pub mod crypto;
 mod display;
@@ -127,6 +128,7 @@ pub use bytestring::ByteString;
 pub use backoff::Backoff;
 pub use capacity::Capacities;
 pub use config::LayerConfig;
+pub use counter::Counter;
 pub use dropped::DroppedDeliveries;
 pub use error::{BoxError, Error, Result};
 pub use glob::Glob;

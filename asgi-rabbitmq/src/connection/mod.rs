@@ -9,4 +9,4 @@ mod supervisor;
 pub(crate) use address::{Address, check};
 pub(crate) use options::ConnectionOptions;
 pub(crate) use session::Session;
-pub(crate) use supervisor::Broker;
+pub(crate) use supervisor::{Broker, OnConnect};

@@ -82,11 +82,6 @@ impl Session {
             .await
     }
 
-    /// An AMQP channel of one's own for publishing, with confirms.
-    pub(crate) async fn own_publish_channel(&self) -> Result<Channel> {
-        self.bounded(lane::open(&self.talk, Purpose::Publish)).await
-    }
-
     /// An AMQP channel of one's own for what may be refused.
     pub(crate) async fn own_declare_channel(&self) -> Result<Channel> {
         self.bounded(lane::open(&self.talk, Purpose::Plain)).await

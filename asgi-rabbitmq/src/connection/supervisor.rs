@@ -1,4 +1,5 @@
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use asgiref::Backoff;
@@ -9,19 +10,24 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::{Address, ConnectionOptions, Session};
 use crate::error::{Error, Result};
+use crate::topology::Topology;
 
 /// First and longest pause between two attempts to connect.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(1));
 
 /// The broker, or the nodes of a cluster: keeps one session alive as long as there are users.
-#[derive(Debug)]
 pub(crate) struct Broker {
     addresses: Vec<Address>,
     options: ConnectionOptions,
+    topology: Topology,
+    on_connect: OnceLock<OnConnect>,
     state: Mutex<State>,
     /// Counts the changes of the state.
     changed: watch::Sender<u64>,
 }
+
+/// What is done whenever a session begins.
+pub(crate) type OnConnect = Box<dyn Fn(&Arc<Session>) + Send + Sync>;
 
 #[derive(Debug, Default)]
 struct State {
@@ -34,13 +40,25 @@ struct State {
 }
 
 impl Broker {
-    pub(crate) fn new(addresses: Vec<Address>, options: ConnectionOptions) -> Self {
+    pub(crate) fn new(
+        addresses: Vec<Address>,
+        options: ConnectionOptions,
+        topology: Topology,
+    ) -> Self {
         Self {
             addresses,
             options,
+            topology,
+            on_connect: OnceLock::new(),
             state: Mutex::default(),
             changed: watch::Sender::new(0),
         }
+    }
+
+    /// Says what is done whenever a session begins.
+    pub(crate) fn on_connect(&self, hook: OnConnect) {
+        // Only said once, when the layer is made.
+        let _ = self.on_connect.set(hook);
     }
 
     pub(crate) fn options(&self) -> &ConnectionOptions {
@@ -96,6 +114,12 @@ impl Broker {
         }
         drop(state);
         self.tell();
+    }
+
+    async fn begin(&self) -> Result<Arc<Session>> {
+        let session = Arc::new(self.connect().await?);
+        self.topology.prepare(&session).await?;
+        Ok(session)
     }
 
     async fn connect(&self) -> Result<Session> {
@@ -162,6 +186,15 @@ impl Broker {
     }
 }
 
+impl fmt::Debug for Broker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Broker")
+            .field("addresses", &self.addresses)
+            .field("options", &self.options)
+            .finish_non_exhaustive()
+    }
+}
+
 /// The task that keeps the session alive. When it goes with its runtime, another is started by
 /// whoever needs a session next.
 struct Supervisor(Arc<Broker>);
@@ -174,9 +207,8 @@ impl Supervisor {
             if broker.lock().closed {
                 return;
             }
-            match broker.connect().await {
+            match broker.begin().await {
                 Ok(session) => {
-                    let session = Arc::new(session);
                     {
                         let mut state = broker.lock();
                         state.session = Some(Arc::clone(&session));
@@ -185,6 +217,9 @@ impl Supervisor {
                     backoff.reset();
                     tracing::debug!(broker = %session.broker(), "connected");
                     broker.tell();
+                    if let Some(hook) = broker.on_connect.get() {
+                        hook(&session);
+                    }
                     session.watch().await;
                     broker.lock().session = None;
                     session.close().await;

@@ -133,6 +133,12 @@ impl Desk {
                 .ensure(&session, &self.hub.site.topology, queue.as_str())
                 .await?;
         }
+        for queue in &queues {
+            self.hub
+                .readers
+                .show(&self.hub.site, &session, queue)
+                .await?;
+        }
         let bell = Bell::hang(&self.hub, &session, &queues).await?;
         let rung = bell.wait(&self.hub, &queues).await?;
         let Some((queue, delivery)) = rung else {
@@ -241,6 +247,9 @@ impl Bell {
                 () = sleep(CHECK_AFTER) => {
                     let check = self.amqp_channel.basic_qos(1, BasicQosOptions::default());
                     self.session.bounded(check).await?;
+                    for queue in queues {
+                        hub.readers.show(&hub.site, &self.session, queue).await?;
+                    }
                 }
             }
         }

@@ -24,17 +24,21 @@ use tokio::sync::{Notify, oneshot};
 use tokio::task::coop::consume_budget;
 
 use crate::error::{Error, Result};
+use crate::groups::Readers;
 use crate::outbox::Outbox;
 use crate::site::Site;
 
 use parcel::{Parcel, Ready};
 use state::State;
 
+pub(crate) use parcel::{is_envelope, local_part};
+
 /// Where callers and the task that receives meet.
 #[derive(Debug)]
 pub(crate) struct Hub {
     site: Arc<Site>,
     outbox: Arc<Outbox>,
+    readers: Arc<Readers>,
     /// For what is in envelopes, which is not encrypted a second time.
     plain: Codec,
     state: Mutex<State>,
@@ -45,10 +49,11 @@ pub(crate) struct Hub {
 }
 
 impl Hub {
-    pub(crate) fn new(site: Arc<Site>, outbox: Arc<Outbox>) -> Self {
+    pub(crate) fn new(site: Arc<Site>, outbox: Arc<Outbox>, readers: Arc<Readers>) -> Self {
         Self {
             site,
             outbox,
+            readers,
             plain: Codec::new(),
             state: Mutex::default(),
             changed: Notify::new(),
@@ -85,11 +90,6 @@ impl Hub {
             }
         }
         Ok(None)
-    }
-
-    /// How many messages of a queue are in this process and have no reader yet.
-    pub(crate) fn held(&self, queue: &ChannelName) -> usize {
-        self.lock().count_here(queue)
     }
 
     /// Forgets what was taken off the broker already.
@@ -186,9 +186,6 @@ impl Hub {
 
     /// Sends a message again that was taken off its queue and that nobody got.
     async fn put_back(&self, parcel: Parcel) {
-        if parcel.is_envelope {
-            return;
-        }
         if let Err(error) = self.outbox.put_back(&parcel.queue, parcel.to_send()).await {
             self.site.counters.interrupted_receive();
             tracing::debug!(

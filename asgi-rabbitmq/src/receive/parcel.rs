@@ -5,10 +5,7 @@ use lapin::types::AMQPValue;
 use tokio::time::Instant;
 
 use crate::outbox;
-use crate::topology::CHANNEL_HEADER;
-
-/// What the property `type` of an envelope says; no message of an application has it.
-pub(crate) const ENVELOPE: &str = "asgi.envelope";
+use crate::topology::{CHANNEL_HEADER, ENVELOPE};
 
 /// A message as it was taken off its queue.
 #[derive(Clone, Debug)]
@@ -25,14 +22,10 @@ pub(crate) struct Parcel {
 
 impl Parcel {
     pub(super) fn new(queue: ChannelName, delivery: Delivery, expires: Instant) -> Self {
-        let properties = &delivery.properties;
         Self {
             queue,
             local: local_part(&delivery),
-            is_envelope: properties
-                .kind()
-                .as_ref()
-                .is_some_and(|kind| kind.as_str() == ENVELOPE),
+            is_envelope: is_envelope(&delivery),
             body: delivery.data.into(),
             expires,
         }
@@ -43,8 +36,15 @@ impl Parcel {
         outbox::Parcel {
             body: self.body.clone(),
             local: self.local.clone(),
+            members: self.is_envelope.then_some(1),
         }
     }
+}
+
+/// Whether a message is for many channels of one process.
+pub(crate) fn is_envelope(delivery: &Delivery) -> bool {
+    let kind = delivery.properties.kind().as_ref();
+    kind.is_some_and(|kind| kind.as_str() == ENVELOPE)
 }
 
 /// The local part of the channel that a message was sent to, from its header.

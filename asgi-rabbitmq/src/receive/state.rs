@@ -59,11 +59,6 @@ impl State {
         None
     }
 
-    /// How many messages of a queue are in this process already.
-    pub(super) fn count_here(&self, queue: &ChannelName) -> usize {
-        self.here.get(queue).map_or(0, VecDeque::len)
-    }
-
     /// Registers a caller.
     pub(super) fn join(&mut self, channels: &[ChannelName], answer: Answer<Ready>) {
         match self.classes.get_mut(channels) {

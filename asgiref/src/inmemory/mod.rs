@@ -1,7 +1,6 @@
 //! A channel layer in this process's memory.
 
 mod builder;
-mod counter;
 mod group;
 mod groups;
 mod queue;

@@ -10,10 +10,10 @@ use crate::name::ChannelName;
 use crate::recipient::Recipient;
 use crate::statistics::ChannelStatistics;
 
-use super::counter::Counter;
 use super::recipients::Recipients;
 use super::shards::lock;
 use super::waiter::{Line, Waiter};
+use crate::counter::Counter;
 
 /// What `receive` returns.
 pub(super) type Received = (ChannelName, Message);

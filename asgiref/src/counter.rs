@@ -1,6 +1,18 @@
-/// A running total and how much of it came in the last full second.
-#[derive(Clone, Copy, Default)]
-pub(super) struct Counter {
+/// A running total and how much of it came in the last full second: for layers that count their
+/// [statistics](crate::Statistics) themselves.
+///
+/// Seconds are numbered by the caller, from any beginning.
+///
+/// ```
+/// use asgiref::Counter;
+///
+/// let mut counter = Counter::default();
+/// counter.add(3, 10);
+/// assert_eq!((counter.total(), counter.last_second(11)), (3, 3));
+/// assert_eq!(counter.last_second(12), 0);
+/// ```
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counter {
     total: u64,
     /// The second counted in, since the layer was made.
     second: u64,
@@ -11,7 +23,7 @@ pub(super) struct Counter {
 impl Counter {
     /// Counts `amount` in `second`. A caller that comes late, with a second already over, is
     /// counted in the current one.
-    pub(super) fn add(&mut self, amount: u64, second: u64) {
+    pub fn add(&mut self, amount: u64, second: u64) {
         if second > self.second {
             self.previous_second = self.last_second(second);
             self.this_second = 0;
@@ -21,12 +33,15 @@ impl Counter {
         self.this_second += amount;
     }
 
-    pub(super) const fn total(&self) -> u64 {
+    /// All that was counted.
+    #[must_use]
+    pub const fn total(&self) -> u64 {
         self.total
     }
 
     /// What was counted in the full second before `second`.
-    pub(super) const fn last_second(&self, second: u64) -> u64 {
+    #[must_use]
+    pub const fn last_second(&self, second: u64) -> u64 {
         match second.saturating_sub(self.second) {
             0 => self.previous_second,
             1 => self.this_second,
@@ -35,7 +50,8 @@ impl Counter {
     }
 
     /// The second anything was counted in last.
-    pub(super) const fn second(&self) -> u64 {
+    #[must_use]
+    pub const fn second(&self) -> u64 {
         self.second
     }
 }
