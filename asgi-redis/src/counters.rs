@@ -1,6 +1,10 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use asgiref::metrics;
 use tokio::sync::watch;
+
+/// The label of what is counted here among other layers.
+const BACKEND: &str = "redis";
 
 /// What this process's handles to a layer have seen go wrong; see
 /// [`Figures`](crate::Figures).
@@ -33,22 +37,32 @@ pub struct Figures {
 impl Counters {
     pub(crate) fn expired(&self, messages: usize) {
         self.expired.fetch_add(messages as u64, Ordering::Relaxed);
+        metrics::LAYER_EXPIRED_MESSAGES.add_of(BACKEND, messages as u64);
     }
 
     pub(crate) fn poisoned(&self) {
         self.poisoned.fetch_add(1, Ordering::Relaxed);
+        metrics::LAYER_POISONED_MESSAGES.add_of(BACKEND, 1);
     }
 
     pub(crate) fn group_full(&self, members: u64) {
         self.group_full.fetch_add(members, Ordering::Relaxed);
+        metrics::LAYER_FULL_MEMBERS.add_of(BACKEND, members);
     }
 
     pub(crate) fn interrupted_receive(&self) {
         self.uncertain.fetch_add(1, Ordering::Relaxed);
+        metrics::LAYER_INTERRUPTED_RECEIVES.add_of(BACKEND, 1);
     }
 
     pub(crate) fn data_lost(&self) {
         self.data_lost.send_modify(|times| *times += 1);
+        metrics::LAYER_DATA_LOSSES.add_of(BACKEND, 1);
+    }
+
+    /// A lost connection was replaced.
+    pub(crate) fn reconnected() {
+        metrics::LAYER_RECONNECTS.add_of(BACKEND, 1);
     }
 
     pub(crate) fn watch_data_lost(&self) -> watch::Receiver<u64> {

@@ -80,6 +80,7 @@
 //! | feature | default | what it adds |
 //! |---|---|---|
 //! | `encryption` | no | encryption of messages, for layers that store them outside the process |
+//! | `metrics` | no | counters and gauges for the recorder of the program, see [`metrics`] |
 //!
 #![doc = include_str!("docs/spec_notes.md")]
 //!
@@ -109,6 +110,7 @@ mod inmemory;
 mod layer;
 mod map;
 mod message;
+pub mod metrics;
 mod name;
 pub mod protocol;
 mod recipient;

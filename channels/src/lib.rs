@@ -115,6 +115,7 @@
 //! | feature | what it adds |
 //! |---|---|
 //! | `axum` | arguments and return values for axum handlers, see [`http`] |
+//! | `metrics` | counters and gauges for the recorder of the program, see [`asgiref::metrics`] |
 #![forbid(unsafe_code)]
 
 mod application;

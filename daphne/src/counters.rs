@@ -1,5 +1,6 @@
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
+use asgiref::metrics;
 use tokio::sync::Notify;
 
 /// What a server has done since it was made, and what it holds now.
@@ -48,30 +49,32 @@ pub(crate) struct Counters {
 
 /// Methods that count one event each.
 macro_rules! count {
-    ($($method:ident => $field:ident),* $(,)?) => {$(
+    ($($method:ident => $field:ident, $metric:ident.$how:ident($($one:literal)?);)*) => {$(
         pub(crate) fn $method(&self) {
             self.$field.fetch_add(1, Ordering::Relaxed);
+            metrics::$metric.$how($($one)?);
         }
     )*};
 }
 
 impl Counters {
     count! {
-        connection_opened => open_connections,
-        websocket_opened => open_websockets,
-        request_sent => requests,
-        channel_full => channel_full,
-        timed_out => timeouts,
-        slow_client => slow_clients,
-        frame_lost => lost_frames,
-        disconnect_lost => lost_disconnects,
-        reply_discarded => discarded_replies,
-        bad_reply => bad_replies,
-        layer_failed => layer_failures,
+        connection_opened => open_connections, SERVER_OPEN_CONNECTIONS.raise();
+        websocket_opened => open_websockets, SERVER_OPEN_WEBSOCKETS.raise();
+        request_sent => requests, SERVER_REQUESTS.add(1);
+        channel_full => channel_full, SERVER_CHANNEL_FULL.add(1);
+        timed_out => timeouts, SERVER_TIMEOUTS.add(1);
+        slow_client => slow_clients, SERVER_SLOW_CLIENTS.add(1);
+        frame_lost => lost_frames, SERVER_LOST_FRAMES.add(1);
+        disconnect_lost => lost_disconnects, SERVER_LOST_DISCONNECTS.add(1);
+        reply_discarded => discarded_replies, SERVER_DISCARDED_REPLIES.add(1);
+        bad_reply => bad_replies, SERVER_BAD_REPLIES.add(1);
+        layer_failed => layer_failures, SERVER_LAYER_FAILURES.add(1);
     }
 
     pub(crate) fn connection_closed(&self) {
         self.open_connections.fetch_sub(1, Ordering::Relaxed);
+        metrics::SERVER_OPEN_CONNECTIONS.lower();
         self.one_less.notify_waiters();
     }
 
@@ -88,6 +91,7 @@ impl Counters {
 
     pub(crate) fn websocket_closed(&self) {
         self.open_websockets.fetch_sub(1, Ordering::Relaxed);
+        metrics::SERVER_OPEN_WEBSOCKETS.lower();
     }
 
     pub(crate) fn open_connections(&self) -> usize {

@@ -13,6 +13,7 @@ use super::options::ConnectionOptions;
 use super::pipe::{Pipe, Unsent};
 use super::resp::{Command, Reply};
 use super::stream;
+use crate::counters::Counters;
 use crate::error::{Error, Result};
 
 /// The first and the longest pause between attempts to connect; half of each is random.
@@ -153,7 +154,9 @@ impl Server {
             match self.open().await {
                 Ok(line) => {
                     let pipe = Pipe::start(line.into_stream(), &self.name, &self.options);
-                    *lock(&self.current) = Some(pipe.clone());
+                    if lock(&self.current).replace(pipe.clone()).is_some() {
+                        Counters::reconnected();
+                    }
                     let trouble = std::mem::take(&mut *lock(&self.trouble));
                     if trouble.attempts > 0 {
                         tracing::info!(

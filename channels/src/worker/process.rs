@@ -27,9 +27,9 @@ pub(super) async fn process(
     channel: ChannelName,
     message: Message,
 ) -> Option<Later> {
-    shared.counters.messages.add(1);
+    shared.counters.begin();
     let later = route(shared, channel, message).await;
-    shared.counters.finished.add(1);
+    shared.counters.finish();
     later
 }
 

@@ -1,5 +1,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use asgiref::metrics;
+
 /// What a worker has done so far.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
@@ -22,24 +24,36 @@ pub struct WorkerStatistics {
     pub layer_errors: u64,
 }
 
-#[derive(Debug, Default)]
-pub(super) struct Counter(AtomicU64);
+/// A figure of this worker, which counts into that of all workers of the process too.
+#[derive(Debug)]
+pub(super) struct Counter {
+    value: AtomicU64,
+    metric: metrics::Counter,
+}
 
 impl Counter {
+    const fn new(metric: metrics::Counter) -> Self {
+        Self {
+            value: AtomicU64::new(0),
+            metric,
+        }
+    }
+
     pub(super) fn add(&self, count: u64) {
-        self.0.fetch_add(count, Ordering::Relaxed);
+        self.value.fetch_add(count, Ordering::Relaxed);
+        self.metric.add(count);
     }
 
     pub(super) fn value(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.value.load(Ordering::Relaxed)
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Counters {
     pub(super) messages: Counter,
     /// Messages that are dealt with; the difference to `messages` is being worked on.
-    pub(super) finished: Counter,
+    finished: AtomicU64,
     pub(super) errors: Counter,
     pub(super) unroutable: Counter,
     pub(super) retries: Counter,
@@ -48,10 +62,37 @@ pub(super) struct Counters {
     pub(super) layer_errors: Counter,
 }
 
+impl Default for Counters {
+    fn default() -> Self {
+        Self {
+            messages: Counter::new(metrics::WORKER_MESSAGES),
+            finished: AtomicU64::new(0),
+            errors: Counter::new(metrics::WORKER_ERRORS),
+            unroutable: Counter::new(metrics::WORKER_UNROUTABLE),
+            retries: Counter::new(metrics::WORKER_RETRIES),
+            dead: Counter::new(metrics::WORKER_DEAD),
+            dropped_sends: Counter::new(metrics::WORKER_DROPPED_SENDS),
+            layer_errors: Counter::new(metrics::WORKER_LAYER_ERRORS),
+        }
+    }
+}
+
 impl Counters {
+    /// A message is being worked on.
+    pub(super) fn begin(&self) {
+        self.messages.add(1);
+        metrics::WORKER_BUSY.raise();
+    }
+
+    /// It is dealt with.
+    pub(super) fn finish(&self) {
+        self.finished.fetch_add(1, Ordering::Relaxed);
+        metrics::WORKER_BUSY.lower();
+    }
+
     pub(super) fn snapshot(&self) -> WorkerStatistics {
         // Read first, so that it is never ahead of `messages`.
-        let finished = self.finished.value();
+        let finished = self.finished.load(Ordering::Relaxed);
         let messages = self.messages.value();
         WorkerStatistics {
             messages,
