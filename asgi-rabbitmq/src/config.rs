@@ -278,6 +278,9 @@ macro_rules! common_setters {
     };
 }
 
+#[cfg(feature = "local")]
+pub(crate) use common_setters;
+
 /// Makes a [`RabbitmqChannelLayer`].
 ///
 /// ```

@@ -157,6 +157,10 @@ impl ChannelLayer for RabbitmqChannelLayer {
         }
     }
 
+    async fn settle(&self) {
+        self.inner.hub.settle().await;
+    }
+
     // ---- Extensions
 
     fn as_groups(&self) -> Option<&dyn Groups> {

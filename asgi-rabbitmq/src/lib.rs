@@ -32,12 +32,18 @@
 //!   every layer.
 //! * `connection`: connections to the broker and how they are restored.
 //! * `counters`: what a process has seen go wrong.
+//! * `dead_letters`: what happens to messages that expire unread.
 //! * `error`: the transport's own errors and what they become in [`asgiref::Error`].
+//! * `flush`: the flush extension.
+//! * `groups`: the groups extension.
 //! * `layer`: the ASGI API: send, receive, new channel.
+//! * `local`: normal channels in shared memory on this machine, the others in RabbitMQ.
+//! * `news`: what processes tell each other about groups.
 //! * `outbox`: how much room a channel has, and putting messages there.
-//! * `queues`: the channels' queues and their leases.
+//! * `queues`, `beliefs`: the channels' queues and their leases, and what is believed to be there.
 //! * `receive`: the task that takes messages off the broker, and the callers that wait.
 //! * `site`: what all parts share.
+//! * `statistics`, `tally`: the statistics extension, and what it counts.
 //! * `topology`: which queues and exchanges stand for channels and groups.
 #![forbid(unsafe_code)]
 
@@ -50,6 +56,8 @@ mod error;
 mod flush;
 mod groups;
 mod layer;
+#[cfg(feature = "local")]
+mod local;
 mod news;
 mod outbox;
 mod queues;
@@ -68,9 +76,18 @@ pub use config::{GroupsForm, RabbitmqChannelLayerBuilder};
 pub use counters::Figures;
 pub use error::Error;
 pub use layer::RabbitmqChannelLayer;
+#[cfg(feature = "local")]
+pub use local::{RabbitmqLocalChannelLayer, RabbitmqLocalChannelLayerBuilder};
 
 /// URL schemes that name a layer of this crate.
-pub const SCHEMES: &[&str] = &["amqp", "amqps"];
+pub const SCHEMES: &[&str] = &[
+    "amqp",
+    "amqps",
+    #[cfg(feature = "local")]
+    "amqp+local",
+    #[cfg(feature = "local")]
+    "amqps+local",
+];
 
 /// The layer that a URL or a TOML table describes, of the kind its scheme says.
 ///
@@ -85,5 +102,11 @@ pub const SCHEMES: &[&str] = &["amqp", "amqps"];
 /// [`asgiref::Error::Config`], naming the option that is unknown or cannot be used.
 pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> {
     settings.require_scheme(SCHEMES)?;
+    #[cfg(feature = "local")]
+    if RabbitmqLocalChannelLayer::SCHEMES.contains(&settings.scheme()) {
+        return Ok(Arc::new(RabbitmqLocalChannelLayer::from_settings(
+            settings,
+        )?));
+    }
     Ok(Arc::new(RabbitmqChannelLayer::from_settings(settings)?))
 }

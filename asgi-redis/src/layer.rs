@@ -236,72 +236,7 @@ macro_rules! forward_to_layer {
             }
         }
 
-        #[deny(clippy::missing_trait_methods)]
-        #[::async_trait::async_trait]
-        impl ::asgiref::ChannelLayer for $type {
-            async fn send(
-                &self,
-                channel: &::asgiref::ChannelName,
-                message: ::asgiref::Message,
-            ) -> ::asgiref::Result<()> {
-                self.layer.send(channel, message).await
-            }
-
-            async fn receive(
-                &self,
-                channels: &[::asgiref::ChannelName],
-            ) -> ::asgiref::Result<(::asgiref::ChannelName, ::asgiref::Message)> {
-                self.layer.receive(channels).await
-            }
-
-            async fn try_receive(
-                &self,
-                channels: &[::asgiref::ChannelName],
-            ) -> ::asgiref::Result<Option<(::asgiref::ChannelName, ::asgiref::Message)>> {
-                self.layer.try_receive(channels).await
-            }
-
-            async fn new_channel(
-                &self,
-                pattern: &::asgiref::ChannelPattern,
-            ) -> ::asgiref::Result<::asgiref::ChannelName> {
-                self.layer.new_channel(pattern).await
-            }
-
-            fn attach(
-                &self,
-                channels: &[::asgiref::ChannelName],
-                recipient: ::std::sync::Arc<dyn ::asgiref::Recipient>,
-            ) -> ::std::option::Option<::asgiref::Attachment> {
-                self.layer.attach(channels, recipient)
-            }
-
-            async fn settle(&self) {
-                self.layer.settle().await;
-            }
-
-            fn is_process_local(&self) -> bool {
-                self.layer.is_process_local()
-            }
-
-            fn as_groups(&self) -> Option<&dyn ::asgiref::Groups> {
-                self.layer.as_groups()
-            }
-
-            fn as_flush(&self) -> Option<&dyn ::asgiref::Flush> {
-                self.layer.as_flush()
-            }
-
-            fn as_statistics(&self) -> Option<&dyn ::asgiref::Statistics> {
-                self.layer.as_statistics()
-            }
-        }
-
-        impl ::std::fmt::Display for $type {
-            fn fmt(&self, f: &mut ::std::fmt::Formatter<'_>) -> ::std::fmt::Result {
-                self.layer.fmt(f)
-            }
-        }
+        ::asgiref::forward_channel_layer!($type, layer);
     };
 }
 

@@ -115,6 +115,7 @@ mod name;
 pub mod protocol;
 mod recipient;
 mod serde;
+mod split;
 mod statistics;
 mod value;
 
@@ -140,5 +141,6 @@ pub use map::{Iter, Map};
 pub use message::Message;
 pub use name::{ChannelKind, ChannelName, ChannelPattern, GroupName, MAX_NAME_LENGTH};
 pub use recipient::{Attachment, Recipient};
+pub use split::{SelectiveGroups, SplitChannelLayer};
 pub use statistics::{ChannelStatistics, GlobalStatistics};
 pub use value::{Value, ValueKind};

@@ -5,9 +5,7 @@
 //! | `memory:` | [`asgiref::InMemoryChannelLayer`], within one process |
 //! | `ipc:` | crate `asgi-ipc`, between the processes of a machine; Cargo feature `ipc`, on by default |
 //! | `redis:`, `rediss:`, `redis+unix:`, `redis+sentinel:`, `redis+cluster:`, `redis+local:` | crate `asgi-redis`, between machines; Cargo feature `redis`, on by default |
-//! | `amqp:`, `amqps:` | crate `asgi-rabbitmq` |
-//!
-//! Of these, this version contains the first three.
+//! | `amqp:`, `amqps:`, `amqp+local:`, `amqps+local:` | crate `asgi-rabbitmq`, between machines; Cargo feature `rabbitmq`, on by default |
 
 use std::sync::Arc;
 
@@ -30,7 +28,11 @@ const OTHERS: &[(&[&str], &str)] = &[
         ],
         "the feature `redis`",
     ),
-    (&["amqp", "amqps"], "the crate asgi-rabbitmq"),
+    #[cfg(not(feature = "rabbitmq"))]
+    (
+        &["amqp", "amqps", "amqp+local", "amqps+local"],
+        "the feature `rabbitmq`",
+    ),
     #[cfg(not(feature = "ipc"))]
     (&["ipc"], "the feature `ipc`"),
 ];
@@ -79,6 +81,10 @@ pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> 
     if asgi_redis::SCHEMES.contains(&scheme) {
         return asgi_redis::from_settings(settings).map_err(|source| fail(source.into()));
     }
+    #[cfg(feature = "rabbitmq")]
+    if asgi_rabbitmq::SCHEMES.contains(&scheme) {
+        return asgi_rabbitmq::from_settings(settings).map_err(|source| fail(source.into()));
+    }
     let other = OTHERS.iter().find(|(schemes, _)| schemes.contains(&scheme));
     Err(fail(match other {
         Some((_, place)) => {
@@ -86,7 +92,8 @@ pub fn from_settings(settings: &LayerSettings) -> Result<Arc<dyn ChannelLayer>> 
         }
         None => format!(
             "`{scheme}:` is not known; there are memory:, redis:, rediss:, redis+unix:, \
-             redis+sentinel:, redis+cluster:, redis+local:, amqp:, amqps: and ipc: (what is wanted is a URL, not the name of an \
+             redis+sentinel:, redis+cluster:, redis+local:, amqp:, amqps:, amqp+local:, \
+             amqps+local: and ipc: (what is wanted is a URL, not the name of an \
              object in a Python module)"
         )
         .into(),
@@ -133,11 +140,19 @@ mod tests {
         assert!(!text.contains("secret"), "{text}");
     }
 
+    #[cfg(feature = "rabbitmq")]
+    #[test]
+    fn a_layer_over_rabbitmq_connects_when_it_is_used() {
+        let layer = from_url("amqp://me:secret@localhost:1/site?capacity=3").unwrap();
+        let name = "RabbitmqChannelLayer(localhost:1/site)";
+        assert_eq!(layer.to_string(), name);
+        let text = explanation("amqp://me:secret@localhost?nosuch=1");
+        assert!(text.contains("nosuch"), "{text}");
+        assert!(!text.contains("secret"), "{text}");
+    }
+
     #[test]
     fn what_is_not_there_is_said_plainly_and_without_passwords() {
-        let text = explanation("amqp://:secret@localhost:5672/0");
-        assert!(text.contains("asgi-rabbitmq"), "{text}");
-        assert!(!text.contains("secret"), "{text}");
         assert!(explanation("carrier-pigeon:").contains("not known"));
         assert!(explanation("project.asgi").contains("URL"));
     }

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::{ChannelName, GroupName, Groups, Message, Result};
+use asgiref::{ChannelName, GroupName, Groups, Message, Result, SelectiveGroups};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
@@ -63,25 +63,26 @@ impl Groups for RabbitmqChannelLayer {
     }
 
     async fn send_group(&self, group: &GroupName, message: Message) -> Result<()> {
-        self.send_to_some(group, &message, |_| true).await?;
+        self.send_to_some(group, &message, &|_| true).await?;
         Ok(())
     }
 }
 
-impl RabbitmqChannelLayer {
-    /// Sends to the members of a group that are `wanted`; returns the others.
-    pub(crate) async fn send_to_some(
+#[async_trait]
+impl SelectiveGroups for RabbitmqChannelLayer {
+    async fn send_to_some(
         &self,
         group: &GroupName,
         message: &Message,
-        wanted: impl Fn(&ChannelName) -> bool + Send,
+        wanted: &(dyn for<'n> Fn(&'n ChannelName) -> bool + Send + Sync),
     ) -> Result<Vec<ChannelName>> {
         let site = self.site();
         // Also finds out what is wrong with the message if the group is empty.
         let body = site.codec.encode(message)?;
         let session = site.broker.session().await?;
         let members = self.inner.ear.members(&session, group).await?;
-        let (members, others): (Vec<_>, Vec<_>) = members.into_iter().partition(wanted);
+        let (members, others): (Vec<_>, Vec<_>) =
+            members.into_iter().partition(|channel| wanted(channel));
         let mut queues: BTreeMap<ChannelName, Vec<ChannelName>> = BTreeMap::new();
         for channel in members {
             queues
@@ -105,7 +106,9 @@ impl RabbitmqChannelLayer {
         self.inner.dropped.add(group, missed);
         Ok(others)
     }
+}
 
+impl RabbitmqChannelLayer {
     /// What the members on one queue get.
     async fn parcels(
         &self,

@@ -82,7 +82,9 @@ impl Desk {
     async fn pass(&self) -> Result<Pass> {
         let (demand, closed) = {
             let mut state = self.hub.lock();
-            (state.demand(), state.closed)
+            let demand = state.demand();
+            state.at_rest = demand.is_empty();
+            (demand, state.closed)
         };
         if closed {
             return Ok(Pass::Closed);

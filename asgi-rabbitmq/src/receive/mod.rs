@@ -13,8 +13,10 @@
 mod desk;
 mod fetch;
 mod parcel;
+mod settle;
 mod state;
 
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Clock;
 
@@ -29,6 +31,7 @@ use crate::outbox::Outbox;
 use crate::site::Site;
 
 use parcel::{Parcel, Ready};
+use settle::PuttingBack;
 use state::State;
 
 pub(crate) use parcel::{is_envelope, local_part};
@@ -46,6 +49,8 @@ pub(crate) struct Hub {
     changed: Notify,
     /// When a poisoned message was logged.
     last_warning: Mutex<Option<Clock>>,
+    /// How many messages are being put back.
+    putting_back: AtomicUsize,
 }
 
 impl Hub {
@@ -58,6 +63,7 @@ impl Hub {
             state: Mutex::default(),
             changed: Notify::new(),
             last_warning: Mutex::default(),
+            putting_back: AtomicUsize::new(0),
         }
     }
 
@@ -186,6 +192,7 @@ impl Hub {
 
     /// Sends a message again that was taken off its queue and that nobody got.
     async fn put_back(&self, parcel: Parcel) {
+        let _counted = PuttingBack::begin(&self.putting_back);
         if let Err(error) = self.outbox.put_back(&parcel.queue, parcel.to_send()).await {
             self.site.counters.interrupted_receive();
             tracing::debug!(

@@ -22,6 +22,8 @@ pub(super) struct State {
     /// Whether the task that receives runs.
     pub(super) running: bool,
     pub(super) closed: bool,
+    /// Whether the task holds nothing and waits to be told.
+    pub(super) at_rest: bool,
 }
 
 /// A set of channels somebody waits on.

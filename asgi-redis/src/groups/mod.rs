@@ -15,7 +15,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::{ChannelName, GroupName, Groups, Message, Result};
+use asgiref::{ChannelName, GroupName, Groups, Message, Result, SelectiveGroups};
 use async_trait::async_trait;
 
 use crate::connection::Command;
@@ -62,18 +62,18 @@ impl Groups for RedisChannelLayer {
     }
 
     async fn send_group(&self, group: &GroupName, message: Message) -> Result<()> {
-        self.send_to_some(group, &message, |_| true).await?;
+        self.send_to_some(group, &message, &|_| true).await?;
         Ok(())
     }
 }
 
-impl RedisChannelLayer {
-    /// Sends to the members of a group that are `wanted`; returns the others.
-    pub(crate) async fn send_to_some(
+#[async_trait]
+impl SelectiveGroups for RedisChannelLayer {
+    async fn send_to_some(
         &self,
         group: &GroupName,
         message: &Message,
-        wanted: impl Fn(&ChannelName) -> bool + Send,
+        wanted: &(dyn for<'n> Fn(&'n ChannelName) -> bool + Send + Sync),
     ) -> Result<Vec<ChannelName>> {
         let shards = self.shards();
         // Also finds out what is wrong with the message if the group is empty.
@@ -84,7 +84,8 @@ impl RedisChannelLayer {
         } else {
             (members::stored(shards, group).await?, PassOver::Expired)
         };
-        let (wanted, others): (Vec<_>, _) = members.into_iter().partition(wanted);
+        let (wanted, others): (Vec<_>, _) =
+            members.into_iter().partition(|channel| wanted(channel));
         send_to(shards, group, &bodies, wanted, pass_over).await?;
         Ok(others)
     }
