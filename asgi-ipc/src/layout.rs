@@ -31,30 +31,30 @@ pub(crate) mod header {
     /// 1 when everything before is written.
     pub(crate) const READY: usize = 64;
 
-    /// Who holds the lock. Alone in its cache line.
+    /// Who holds the lock. Alone in its pair of cache lines: processors fetch them in pairs.
     pub(crate) const LOCK: usize = 128;
 
     /// Set while something failed half-way: the next holder repairs.
-    pub(crate) const DIRTY: usize = 192;
+    pub(crate) const DIRTY: usize = 256;
     /// Set while everything is being removed.
-    pub(crate) const FLUSHING: usize = 196;
+    pub(crate) const FLUSHING: usize = 260;
     /// How often the segment was repaired.
-    pub(crate) const REPAIRS: usize = 200;
+    pub(crate) const REPAIRS: usize = 264;
     /// How often everything was removed: what was taken before is not to be delivered after.
-    pub(crate) const FLUSHES: usize = 204;
+    pub(crate) const FLUSHES: usize = 268;
     /// The channel, and the membership, looked at last for something to give back. Apart from what
     /// is read by everyone and seldom changed, as it is in the processors' caches by lines.
-    pub(crate) const CHANNEL_HAND: usize = 256;
-    pub(crate) const MEMBERSHIP_HAND: usize = 260;
+    pub(crate) const CHANNEL_HAND: usize = 384;
+    pub(crate) const MEMBERSHIP_HAND: usize = 388;
     /// When everything was looked at last because memory was full.
-    pub(crate) const RECLAIMED: usize = 264;
-    /// The five pools, a cache line each: the first word of its map that may have a free record,
+    pub(crate) const RECLAIMED: usize = 392;
+    /// The five pools, two cache lines each: the first word of its map that may have a free record,
     /// the highest record ever used, and how many are taken.
-    pub(crate) const POOLS: usize = 320;
-    pub(crate) const POOL_SIZE: usize = 64;
+    pub(crate) const POOLS: usize = 512;
+    pub(crate) const POOL_SIZE: usize = 128;
     /// Counters of the channels that are forgotten.
-    pub(crate) const SENT: usize = 640;
-    pub(crate) const FULL: usize = 664;
+    pub(crate) const SENT: usize = 1152;
+    pub(crate) const FULL: usize = 1176;
 }
 
 /// A counter: total, the second counted in, how many in it and how many in the one before.
@@ -88,8 +88,9 @@ pub(crate) mod client {
 
 /// Fields of a channel's record: of one queue, with the name up to the `!`.
 ///
-/// In three cache lines and more: what senders and receivers change, what senders change, and what
-/// stays as it is.
+/// What is changed by different processes is in different pairs of cache lines, as processors
+/// fetch them: what senders and receivers change comes first, then what stays as it is, then what
+/// a receiver changes, then what senders do.
 pub(crate) mod channel {
     /// The oldest message.
     pub(crate) const HEAD: usize = 0;
@@ -102,22 +103,22 @@ pub(crate) mod channel {
     /// Memberships of this channel.
     pub(crate) const MEMBERS: usize = 48;
     pub(crate) const STATE: usize = 52;
-    /// When it was used last.
-    pub(crate) const USED: usize = 64;
-    pub(crate) const SENT: usize = 72;
-    pub(crate) const FULL: usize = 96;
     /// The next of the same hash.
-    pub(crate) const NEXT: usize = 128;
-    pub(crate) const HASH: usize = 132;
-    pub(crate) const NAME_LENGTH: usize = 136;
-    pub(crate) const NAME: usize = 144;
+    pub(crate) const NEXT: usize = 64;
+    pub(crate) const HASH: usize = 68;
+    pub(crate) const NAME_LENGTH: usize = 72;
+    pub(crate) const NAME: usize = 80;
     /// Of messages that a client has taken ahead: when the last one is over, when the first one was
     /// sent, how many, and which client. Changed by that client without the lock.
-    pub(crate) const AHEAD_UNTIL: usize = 352;
-    pub(crate) const AHEAD_SENT: usize = 360;
-    pub(crate) const AHEAD: usize = 368;
-    pub(crate) const AHEAD_OF: usize = 372;
-    pub(crate) const SIZE: usize = 384;
+    pub(crate) const AHEAD_UNTIL: usize = 320;
+    pub(crate) const AHEAD_SENT: usize = 328;
+    pub(crate) const AHEAD: usize = 336;
+    pub(crate) const AHEAD_OF: usize = 340;
+    /// When it was used last.
+    pub(crate) const USED: usize = 448;
+    pub(crate) const SENT: usize = 456;
+    pub(crate) const FULL: usize = 480;
+    pub(crate) const SIZE: usize = 512;
 }
 
 /// Fields of the record of a message in one queue.
@@ -214,7 +215,7 @@ impl Table {
     }
 
     const fn after(before: usize, size: usize, count: u32) -> Self {
-        let start = before.next_multiple_of(64);
+        let start = before.next_multiple_of(128);
         Self { start, size, count }
     }
 }
@@ -487,7 +488,7 @@ mod tests {
         const { assert!(client::HELD_NODES + 4 * client::HELD_MAX <= client::HELD_BLOCKS) };
         const { assert!(client::HELD_BLOCKS + 4 * client::HELD_MAX <= client::SIZE) };
         const { assert!(channel::WAITING + MAX_CLIENTS as usize / 8 <= channel::MEMBERS) };
-        const { assert!(channel::FULL + 24 <= channel::NEXT) };
+        const { assert!(channel::FULL + 24 <= channel::SIZE) };
         const { assert!(header::POOLS + 5 * header::POOL_SIZE <= header::SENT) };
     }
 

@@ -7,7 +7,6 @@ use std::task::Waker;
 
 use asgiref::codec::{Codec, DEFAULT_LIMIT};
 use asgiref::{ChannelKind, ChannelName, LayerConfig, Message};
-use bytes::Bytes;
 use rand::Rng as _;
 
 use crate::config::Place;
@@ -312,8 +311,8 @@ impl Shared {
     /// The message that was taken; nothing if what was there is no message, so that one that
     /// something else wrote does not keep those after it from being received.
     fn decode(&self, channel: &ChannelName, popped: Popped) -> Option<Received> {
-        let decoded = name_with(channel, popped.local)
-            .and_then(|name| Ok((name, self.codec.decode(Bytes::from(popped.body))?)));
+        let decoded = name_with(channel, &popped.local)
+            .and_then(|name| Ok((name, self.codec.decode(popped.body)?)));
         match decoded {
             Ok(received) => Some(received),
             Err(error) => {
@@ -405,11 +404,9 @@ fn read_several(
     taken: Option<(Source, Vec<Taken>)>,
     segment: &Segment,
 ) -> Checked<Option<(Source, VecDeque<Popped>)>> {
-    let Some((source, several)) = taken else {
-        return Ok(None);
-    };
-    let read = several.into_iter().map(|taken| taken.read(segment));
-    Ok(Some((source, read.collect::<Checked<_>>()?)))
+    taken
+        .map(|(source, several)| Ok((source, Taken::read_several(several, segment)?)))
+        .transpose()
 }
 
 fn is_process_specific(channel: &ChannelName) -> bool {
@@ -424,11 +421,11 @@ fn random_start(channels: &[ChannelName]) -> usize {
     rand::rng().random_range(0..channels.len())
 }
 
-fn name_with(channel: &ChannelName, local: Vec<u8>) -> asgiref::Result<ChannelName> {
+fn name_with(channel: &ChannelName, local: &[u8]) -> asgiref::Result<ChannelName> {
     if local.is_empty() {
         return Ok(channel.clone());
     }
-    let local = String::from_utf8(local)
+    let local = std::str::from_utf8(local)
         .map_err(|_| asgiref::Error::invalid_message("channel", "its name is not text"))?;
-    channel.with_local_part(&local)
+    channel.with_local_part(local)
 }

@@ -7,7 +7,8 @@ use crate::clock::Time;
 use crate::layout::channel;
 use crate::segment::Checked;
 
-use super::channels::{Channel, Popped, Taken};
+use super::channels::Channel;
+use super::taken::{Popped, Taken};
 use super::{Locked, Store};
 
 /// How many messages are taken at a time at most, the one that is delivered at once included: what

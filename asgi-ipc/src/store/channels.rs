@@ -4,11 +4,12 @@ use std::time::Duration;
 
 use crate::clock::Time;
 use crate::layout::{LIVE, Pool, block, channel, header, local, node};
-use crate::segment::{Checked, Segment};
+use crate::segment::Checked;
 
 use super::ahead::MOST;
 use super::counter::Figures;
 use super::hand::Prepared;
+use super::taken::{Part, Taken};
 use super::{Locked, Steps};
 
 /// A channel's record.
@@ -37,58 +38,6 @@ pub(crate) enum Refused {
     Full,
     /// The segment has no room.
     NoRoom,
-}
-
-/// A message that was taken out of its queue.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Popped {
-    /// The local part of the name it was sent to.
-    pub(crate) local: Vec<u8>,
-    pub(crate) body: Vec<u8>,
-    pub(crate) sent: Time,
-    pub(crate) expires: Time,
-}
-
-/// A message that was taken out of its queue, and may not have been read yet: it is at hand.
-#[derive(Debug)]
-pub(crate) struct Taken {
-    local: Part,
-    body: Part,
-    pub(super) sent: Time,
-    pub(super) expires: Time,
-}
-
-/// Bytes that were read, or so many that are to be read at an offset.
-#[derive(Debug)]
-enum Part {
-    Read(Vec<u8>),
-    At(usize, usize),
-}
-
-impl Taken {
-    /// Reads what was not read while the lock was held.
-    pub(crate) fn read(self, segment: &Segment) -> Checked<Popped> {
-        let read = |part| match part {
-            Part::Read(bytes) => Ok(bytes),
-            Part::At(at, count) => {
-                let mut bytes = Vec::new();
-                segment.read(at, count, &mut bytes).map(|()| bytes)
-            }
-        };
-        Ok(Popped {
-            local: read(self.local)?,
-            body: read(self.body)?,
-            sent: self.sent,
-            expires: self.expires,
-        })
-    }
-
-    pub(super) const fn body_length(&self) -> usize {
-        match &self.body {
-            Part::Read(body) => body.len(),
-            Part::At(_, count) => *count,
-        }
-    }
 }
 
 /// What is known of a channel.
@@ -344,11 +293,13 @@ impl Locked<'_> {
             let data = self.layout().blocks.at(body)? + block::DATA;
             self.unlink(channel, at)?;
             self.get_hold(head, body)?;
+            let next = self.get(at + node::NEXT)?;
             return Ok(Some(Taken {
                 local: Part::At(at + node::LOCAL + local::INLINE, local),
                 body: Part::At(data, alone - 1),
                 sent,
                 expires,
+                next: self.layout().nodes.at(next).ok(),
             }));
         }
         let taken = Taken {
@@ -356,6 +307,7 @@ impl Locked<'_> {
             body: Part::Read(self.read_body(body)?),
             sent,
             expires,
+            next: None,
         };
         self.remove_head(channel, head, at)?;
         Ok(Some(taken))

@@ -10,8 +10,9 @@ use crate::clock::Time;
 use crate::layout::{Buckets, LIVE, Pool, channel, group, membership};
 use crate::segment::Checked;
 
-use super::channels::{Channel, Popped};
+use super::channels::Channel;
 use super::names::hash_pair;
+use super::taken::Popped;
 use super::{Locked, Steps};
 
 /// The segment has no room for a membership.

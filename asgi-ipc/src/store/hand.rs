@@ -17,7 +17,7 @@ use super::messages::blocks_for;
 use super::{Locked, Store};
 
 /// How many records are taken at a time at most.
-const BATCH: u32 = 16;
+const BATCH: u32 = 20;
 
 /// What a client has at hand. Who holds it does something in the store; others of the same
 /// process wait.

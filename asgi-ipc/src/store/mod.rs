@@ -18,6 +18,7 @@ mod overview;
 mod pools;
 mod reclaim;
 mod repair;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -37,9 +38,10 @@ use crate::peers::Peers;
 use crate::segment::{Checked, Damage, Segment};
 
 pub(crate) use ahead::{MOST, Source};
-pub(crate) use channels::{Outgoing, Popped, Refused, Taken};
+pub(crate) use channels::{Outgoing, Refused};
 pub(crate) use clients::News;
 pub(crate) use groups::NoRoom;
+pub(crate) use taken::{Popped, Taken};
 
 use hand::Hand;
 
