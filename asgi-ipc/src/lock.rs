@@ -7,22 +7,19 @@
 //! A mutex of the C library would do the same, but keeps pointers in the shared memory, which it
 //! follows: whoever can write there could end every process.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+mod word;
+
+#[cfg(test)]
+mod tests;
 
 use crate::layout::MAX_CLIENTS;
 
+pub(crate) use word::Word;
+
 /// Set in the word while somebody sleeps.
 const SLEEPERS: u32 = 1 << 31;
-/// How often is tried before sleeping: a holder is done within a microsecond, and being woken
-/// takes many.
-const TRIES: u32 = 12;
 /// The longest pause between two tries, in turns of a loop.
 const LONGEST_PAUSE: u32 = 32;
-/// How long the holder is trusted to be alive.
-const TRUST: Duration = Duration::from_millis(10);
-/// How long a live holder may take. Only one that was stopped takes so long.
-const LIMIT: Duration = Duration::from_secs(5);
 
 /// The mark of one holder: which record of the table of clients, and which of its incarnations.
 /// Never zero.
@@ -63,188 +60,66 @@ pub(crate) enum Taken {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Stuck(pub(crate) Owner);
 
-/// Takes the lock, waiting for it if another has it.
-pub(crate) fn acquire(
-    word: &AtomicU32,
+/// Takes the lock, waiting for it if another has it. `is_late` says whether whoever asked has waited
+/// for too long; it is asked each time that a live holder was found to take long.
+pub(crate) fn acquire<W: Word>(
+    word: &W,
     me: Owner,
     is_alive: impl Fn(Owner) -> bool,
+    is_late: impl Fn() -> bool,
 ) -> Result<Taken, Stuck> {
     let mut pause = 1;
-    for _ in 0..TRIES {
-        let free = word.compare_exchange(0, me.0, Ordering::Acquire, Ordering::Relaxed);
-        if free.is_ok() {
+    for _ in 0..W::TRIES {
+        if word.exchange(0, me.0) {
             return Ok(Taken::Free);
         }
         // Pauses become longer. Who holds the lock may take it several times meanwhile, while
         // what it uses is in its processor's cache: that is faster for all than taking turns.
-        for _ in 0..pause {
-            std::hint::spin_loop();
-        }
+        word.pause(pause);
         pause = LONGEST_PAUSE.min(pause * 2);
     }
-    acquire_slowly(word, me, is_alive)
+    acquire_slowly(word, me, is_alive, is_late)
 }
 
 /// Releases the lock.
-pub(crate) fn release(word: &AtomicU32) {
-    if word.swap(0, Ordering::Release) & SLEEPERS != 0 {
-        wake_one(word);
+pub(crate) fn release(word: &impl Word) {
+    if word.clear() & SLEEPERS != 0 {
+        word.wake_one();
     }
 }
 
 #[cold]
 fn acquire_slowly(
-    word: &AtomicU32,
+    word: &impl Word,
     me: Owner,
     is_alive: impl Fn(Owner) -> bool,
+    is_late: impl Fn() -> bool,
 ) -> Result<Taken, Stuck> {
-    let start = Instant::now();
     // Others may sleep as well, which nobody knows any more once the word was free.
     let mine = me.0 | SLEEPERS;
     loop {
-        let seen = word.load(Ordering::Relaxed);
+        let seen = word.load();
         if seen == 0 {
-            let free = word.compare_exchange(0, mine, Ordering::Acquire, Ordering::Relaxed);
-            if free.is_ok() {
+            if word.exchange(0, mine) {
                 return Ok(Taken::Free);
             }
             continue;
         }
         let asleep = seen | SLEEPERS;
-        if seen != asleep
-            && word
-                .compare_exchange(seen, asleep, Ordering::Relaxed, Ordering::Relaxed)
-                .is_err()
-        {
+        if seen != asleep && !word.exchange(seen, asleep) {
             continue;
         }
-        if sleep(word, asleep) {
+        if word.sleep(asleep) {
             continue;
         }
         // Incarnations differ, so the word is the same only if the holder is.
         let holder = Owner(seen & !SLEEPERS);
         if !is_alive(holder) {
-            let taken = word.compare_exchange(asleep, mine, Ordering::Acquire, Ordering::Relaxed);
-            if taken.is_ok() {
+            if word.exchange(asleep, mine) {
                 return Ok(Taken::FromTheDead);
             }
-        } else if start.elapsed() > LIMIT {
+        } else if is_late() {
             return Err(Stuck(holder));
         }
-    }
-}
-
-/// Sleeps while the word is `seen`; false if the sleep was long.
-#[cfg(target_os = "linux")]
-fn sleep(word: &AtomicU32, seen: u32) -> bool {
-    use rustix::io::Errno;
-    use rustix::thread::futex;
-
-    let timeout = futex::Timespec {
-        tv_sec: 0,
-        tv_nsec: TRUST.as_nanos() as _,
-    };
-    // Not private: the word is in memory of several processes.
-    let slept = futex::wait(word, futex::Flags::empty(), seen, Some(&timeout));
-    slept != Err(Errno::TIMEDOUT)
-}
-
-#[cfg(target_os = "linux")]
-fn wake_one(word: &AtomicU32) {
-    use rustix::thread::futex;
-
-    // Fails only for words that are not there.
-    let _ = futex::wake(word, futex::Flags::empty(), 1);
-}
-
-/// Elsewhere there is no portable way to sleep on a word that processes share; the holder is done
-/// within microseconds, so little is lost by looking again later.
-#[cfg(not(target_os = "linux"))]
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the wait for a lock is a blocking one"
-)]
-fn sleep(word: &AtomicU32, seen: u32) -> bool {
-    let start = Instant::now();
-    while word.load(Ordering::Relaxed) == seen {
-        if start.elapsed() > TRUST {
-            return false;
-        }
-        std::thread::sleep(Duration::from_micros(50));
-    }
-    true
-}
-
-#[cfg(not(target_os = "linux"))]
-fn wake_one(_: &AtomicU32) {}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::atomic::{AtomicU64, AtomicUsize};
-
-    use super::*;
-
-    #[test]
-    fn one_holder_at_a_time() {
-        let word = AtomicU32::new(0);
-        let (inside, done) = (AtomicUsize::new(0), AtomicU64::new(0));
-        std::thread::scope(|scope| {
-            for slot in 1..=4 {
-                let (word, inside, done) = (&word, &inside, &done);
-                scope.spawn(move || {
-                    for _ in 0..20_000 {
-                        let taken = acquire(word, Owner::new(slot, 7), |_| true).unwrap();
-                        assert_eq!(taken, Taken::Free);
-                        assert_eq!(inside.fetch_add(1, Ordering::Relaxed), 0);
-                        done.store(done.load(Ordering::Relaxed) + 1, Ordering::Relaxed);
-                        inside.fetch_sub(1, Ordering::Relaxed);
-                        release(word);
-                    }
-                });
-            }
-        });
-        assert_eq!(done.into_inner(), 80_000);
-        assert_eq!(word.into_inner(), 0);
-    }
-
-    #[test]
-    fn the_lock_of_the_dead_is_taken_over_by_one() {
-        let dead = Owner::new(9, 1);
-        let word = AtomicU32::new(dead.0);
-        let takers = AtomicUsize::new(0);
-        std::thread::scope(|scope| {
-            for slot in 1..=4 {
-                let (word, takers) = (&word, &takers);
-                scope.spawn(move || {
-                    let me = Owner::new(slot, 1);
-                    match acquire(word, me, |holder| holder != dead).unwrap() {
-                        Taken::Free => {}
-                        Taken::FromTheDead => {
-                            takers.fetch_add(1, Ordering::Relaxed);
-                        }
-                    }
-                    release(word);
-                });
-            }
-        });
-        assert_eq!(takers.into_inner(), 1);
-    }
-
-    #[test]
-    fn nonsense_in_the_word_is_nobody() {
-        let word = AtomicU32::new(u32::MAX);
-        let me = Owner::new(1, 1);
-        let taken = acquire(&word, me, |holder| holder.slot() <= MAX_CLIENTS).unwrap();
-        assert_eq!(taken, Taken::FromTheDead);
-        release(&word);
-        assert_eq!(word.into_inner(), 0);
-    }
-
-    #[test]
-    fn incarnations_are_told_apart() {
-        let owner = Owner::new(256, 5);
-        assert_eq!(owner.slot(), 256);
-        assert!(owner.is_of(5) && !owner.is_of(6));
-        assert!(Owner::new(1, u32::MAX).is_of(u32::MAX));
     }
 }

@@ -307,10 +307,10 @@ fn scribbles() -> impl Strategy<Value = Vec<(usize, Vec<u8>)>> {
     ];
     // Where the header and the first records of each table are, and anywhere.
     let place = prop_oneof![
-        128usize..512,
+        128usize..1200,
         4096usize..8192,
-        69632usize..90_000,
-        128usize..400_000
+        200_704usize..240_000,
+        128usize..500_000
     ];
     proptest::collection::vec((place, content), 1..40)
 }

@@ -45,6 +45,10 @@ pub(crate) use taken::{Popped, Taken};
 
 use hand::Hand;
 
+/// How long a live holder of the lock may take. Only one that was stopped takes so long. It counts
+/// from when an operation began, as others of the same process may have waited before it.
+const LIMIT: Duration = Duration::from_secs(2);
+
 /// A segment, as one client of it.
 pub(crate) struct Store {
     segment: Segment,
@@ -128,7 +132,8 @@ impl Store {
         &self,
         work: impl FnMut(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        let (result, effects, _hand) = self.run_with(self.hand(), Time::now(), work)?;
+        let now = Time::now();
+        let (result, effects, _hand) = self.run_with(self.hand(), now, work)?;
         Ok((result, effects))
     }
 
@@ -152,7 +157,8 @@ impl Store {
         work: impl FnMut(&Locked<'_>) -> Checked<T>,
         read: impl FnOnce(T, &Segment) -> Checked<R>,
     ) -> Result<(R, Effects), Error> {
-        let (taken, effects, _hand) = self.run_with(self.hand(), Time::now(), work)?;
+        let now = Time::now();
+        let (taken, effects, _hand) = self.run_with(self.hand(), now, work)?;
         Ok((read(taken, &self.segment)?, effects))
     }
 
@@ -180,7 +186,8 @@ impl Store {
         &self,
         work: impl FnOnce(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        let locked = self.lock(self.hand(), Time::now())?;
+        let now = Time::now();
+        let locked = self.lock(self.hand(), now)?;
         match work(&locked) {
             Ok(result) => Ok((result, locked.finish().0)),
             Err(damage) => {
@@ -196,7 +203,8 @@ impl Store {
 
     fn lock<'a>(&'a self, hand: MutexGuard<'a, Hand>, now: Time) -> Result<Locked<'a>, Error> {
         let word = self.segment.word(header::LOCK)?;
-        let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner))
+        let is_late = || Time::now().since(now) > LIMIT;
+        let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner), is_late)
             .map_err(|Stuck(owner)| self.stuck(owner))?;
         let locked = Locked {
             store: self,

@@ -1,6 +1,7 @@
 //! Other processes: this test program again, running one of its tests that is ignored otherwise.
 
 use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -12,6 +13,10 @@ pub(crate) struct Parent {
     directory: PathBuf,
     socket: PathBuf,
     pub(crate) listener: UnixListener,
+    /// What is started: this program, or a copy of it.
+    pub(crate) program: PathBuf,
+    /// The user and the group it is started as, if they are others.
+    pub(crate) identity: Option<(u32, u32)>,
 }
 
 impl Parent {
@@ -22,20 +27,24 @@ impl Parent {
             listener: UnixListener::bind(&socket).expect("a socket in a directory of our own"),
             directory: directory.to_owned(),
             socket,
+            program: std::env::current_exe().expect("this program has a file"),
+            identity: None,
         }
     }
 
     /// Starts a process that runs the ignored test `role`.
     pub(crate) fn spawn(&self, role: &str) -> Child {
-        let program = std::env::current_exe().expect("this program has a file");
-        Command::new(program)
+        let mut command = Command::new(&self.program);
+        command
             .args(["--ignored", "--exact", role, "--nocapture"])
             .env(SOCKET, &self.socket)
             .env(DIRECTORY, &self.directory)
             .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .expect("this program can be started again")
+            .stdout(Stdio::null());
+        if let Some((user, group)) = self.identity {
+            command.uid(user).gid(group).current_dir("/");
+        }
+        command.spawn().expect("this program can be started again")
     }
 }
 
