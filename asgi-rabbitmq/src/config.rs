@@ -120,6 +120,7 @@ impl Common {
             queues: Queues::new(lease),
             topology,
             config,
+            groups: self.groups,
             counters: Counters::default(),
             tally: Tally::new(),
         })

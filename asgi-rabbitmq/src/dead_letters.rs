@@ -3,6 +3,9 @@
 //! The broker sends expired messages to an exchange, as Python's layer has it. All processes
 //! share a queue there. Whoever takes a message from it tells all who follow groups, and the logs
 //! of groups with members on the message's queue.
+//!
+//! In the compatible form of groups the queue is the one that Python's processes read as well, and
+//! dead letters are what groups are made of.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,16 +13,19 @@ use std::sync::{Arc, Weak};
 use std::time::Duration;
 
 use asgiref::codec::{Codec, envelope};
-use asgiref::{Backoff, ChannelKind, ChannelName};
+use asgiref::{Backoff, ChannelKind, ChannelName, GroupName};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
+use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use tokio::time::sleep;
 
+use crate::config::GroupsForm;
 use crate::connection::{OnConnect, Session};
 use crate::error::{Error, NOT_FOUND, Result};
+use crate::groups::compatible::{Task, pass_on};
 use crate::news::{Ear, Event, now};
 use crate::receive::local_part;
 use crate::site::Site;
@@ -113,8 +119,13 @@ impl DeadLetters {
         let queue = match self.site.upgrade() {
             Some(site) => {
                 let topology = &site.topology;
-                topology.declare_dead_letters(session).await?;
-                topology.own_dead_letters()
+                if site.groups == GroupsForm::Compatible {
+                    topology.declare_shared_dead_letters(session).await?;
+                    topology.dead_letters()
+                } else {
+                    topology.declare_dead_letters(session).await?;
+                    topology.own_dead_letters()
+                }
             }
             None => return Ok(()),
         };
@@ -130,36 +141,95 @@ impl DeadLetters {
             let (Some(site), Some(ear)) = (self.site.upgrade(), self.ear.upgrade()) else {
                 return Ok(());
             };
-            let mut expired: HashMap<ChannelName, f64> = HashMap::new();
-            let mut last = None;
-            let mut count = 0;
-            for delivery in batch {
-                let delivery = delivery.map_err(|error| session.failed(error))?;
-                last = Some(delivery.delivery_tag);
-                if let Some(time) = time_of_death(&delivery) {
-                    count += 1;
-                    let channels = channels_of(&site, &delivery);
-                    expired.extend(channels.into_iter().map(|channel| (channel, time)));
-                }
-            }
-            site.counters.expired(count);
-            let telling = expired.into_iter().map(async |(channel, time)| {
-                let queue = channel.to_non_local();
-                let event = Event::Expired { channel, time };
-                ear.tell_all(session, queue.as_str(), &event).await
-            });
-            for told in join_all(telling).await {
-                told?;
-            }
-            if let Some(tag) = last {
-                let options = BasicAckOptions { multiple: true };
-                session
-                    .bounded(amqp_channel.basic_ack(tag, options))
-                    .await?;
+            let batch: Result<Vec<Delivery>, lapin::Error> = batch.into_iter().collect();
+            let batch = batch.map_err(|error| session.failed(error))?;
+            let Some(last) = batch.last().map(|delivery| delivery.delivery_tag) else {
+                continue;
+            };
+            if site.groups == GroupsForm::Compatible {
+                // First of all, so that nothing is passed on twice.
+                acknowledge(session, &amqp_channel, last).await?;
+                carry_out(&site, session, batch).await?;
+            } else {
+                tell(&site, &ear, session, &batch).await?;
+                acknowledge(session, &amqp_channel, last).await?;
             }
         }
         Ok(())
     }
+}
+
+/// Acknowledges all up to this one, and waits until the broker has seen it.
+async fn acknowledge(session: &Session, amqp_channel: &Channel, last: u64) -> Result<()> {
+    let options = BasicAckOptions { multiple: true };
+    let (acknowledged, seen) = session
+        .bounded(async {
+            Ok(tokio::join!(
+                amqp_channel.basic_ack(last, options),
+                amqp_channel.basic_qos(BATCH as u16, BasicQosOptions::default())
+            ))
+        })
+        .await?;
+    acknowledged
+        .and(seen)
+        .map_err(|error| session.failed(error))
+}
+
+/// Tells of channels whose messages expired.
+async fn tell(
+    site: &Site,
+    ear: &Arc<Ear>,
+    session: &Arc<Session>,
+    batch: &[Delivery],
+) -> Result<()> {
+    let mut expired: HashMap<ChannelName, f64> = HashMap::new();
+    let mut count = 0;
+    for delivery in batch {
+        if let Some(time) = time_of_death(delivery) {
+            count += 1;
+            let channels = channels_of(site, delivery);
+            expired.extend(channels.into_iter().map(|channel| (channel, time)));
+        }
+    }
+    site.counters.expired(count);
+    let telling = expired.into_iter().map(async |(channel, time)| {
+        let queue = channel.to_non_local();
+        let event = Event::Expired { channel, time };
+        ear.tell_all(session, queue.as_str(), &event).await
+    });
+    join_all(telling).await.into_iter().collect()
+}
+
+/// Does what Python's layer does with dead letters.
+async fn carry_out(site: &Site, session: &Arc<Session>, batch: Vec<Delivery>) -> Result<()> {
+    let mut messages = Vec::new();
+    for delivery in batch {
+        let Some(death) = death(&delivery) else {
+            continue;
+        };
+        let (Some(reason), Some(queue)) = (text(death, "reason"), text(death, "queue")) else {
+            continue;
+        };
+        let Some(queue) = site.topology.channel_of(queue) else {
+            continue;
+        };
+        if reason == "expired" {
+            site.counters.expired(1);
+        }
+        let local = local_part(&delivery);
+        let marker = || {
+            let marker = site.codec.decode(delivery.data.clone().into()).ok()?;
+            let group = GroupName::new(marker.text("group").ok()?.clone()).ok()?;
+            let channel = ChannelName::new(marker.text("channel").ok()?.clone()).ok()?;
+            Some((group, channel))
+        };
+        match Task::of(reason, queue, local.as_deref(), marker) {
+            Some(Task::PassOn(channel)) => messages.push((channel, delivery.data)),
+            Some(task) => task.carry_out(site, session).await?,
+            None => {}
+        }
+    }
+    pass_on(site, session, &messages).await
 }
 
 /// When a message expired, in seconds of Unix time; `None` if it died of something else.

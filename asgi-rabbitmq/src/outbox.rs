@@ -20,7 +20,7 @@ use std::time::Duration;
 use asgiref::ChannelName;
 use bytes::Bytes;
 use futures_util::future::join_all;
-use lapin::options::{BasicPublishOptions, QueueDeclareOptions, QueuePurgeOptions};
+use lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
 use lapin::types::{AMQPValue, FieldTable};
 use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::oneshot;
@@ -316,16 +316,15 @@ async fn publish(
         if parcel.members.is_some() {
             properties = properties.with_type(ENVELOPE.into());
         }
-        let confirm = amqp_channel
-            .basic_publish(
-                "".into(),
+        session
+            .publish(
+                amqp_channel,
+                "",
                 queue.as_str().into(),
-                BasicPublishOptions::default(),
                 &parcel.body,
                 properties,
             )
-            .await?;
-        confirm.await
+            .await
     });
     for confirmed in session.bounded(try_all(publishing)).await? {
         if confirmed.is_nack() {
@@ -382,18 +381,13 @@ impl Turn {
                     },
                     Topology::turn_arguments(TURN),
                 )),
-                session.bounded(async {
-                    let confirm = amqp_channel
-                        .basic_publish(
-                            "".into(),
-                            queue.clone(),
-                            BasicPublishOptions::default(),
-                            b"",
-                            BasicProperties::default(),
-                        )
-                        .await?;
-                    confirm.await
-                })
+                session.bounded(session.publish(
+                    amqp_channel,
+                    "",
+                    queue.clone(),
+                    b"",
+                    BasicProperties::default(),
+                ))
             );
             declared?;
             if let Confirmation::Ack(_) = confirmed? {

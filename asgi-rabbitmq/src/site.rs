@@ -5,6 +5,7 @@ use std::sync::Arc;
 use asgiref::codec::Codec;
 use asgiref::{ChannelName, LayerConfig};
 
+use crate::config::GroupsForm;
 use crate::connection::Broker;
 use crate::counters::Counters;
 use crate::queues::Queues;
@@ -17,6 +18,7 @@ pub(crate) struct Site {
     pub(crate) broker: Arc<Broker>,
     pub(crate) topology: Topology,
     pub(crate) config: LayerConfig,
+    pub(crate) groups: GroupsForm,
     pub(crate) codec: Codec,
     pub(crate) counters: Counters,
     pub(crate) queues: Queues,

@@ -49,6 +49,9 @@ const MAX_DEAD: i64 = 10_000;
 /// What the property `type` of an envelope says; no message of an application has it.
 pub(crate) const ENVELOPE: &str = "asgi.envelope";
 
+/// Begins the names of the queues whose message ends with a membership.
+pub(crate) const MARKER: &str = "expire.bind.";
+
 /// The header with the local part of a process-specific channel's name.
 pub(crate) const CHANNEL_HEADER: &str = "asgi_channel";
 
@@ -180,12 +183,23 @@ impl Topology {
 
     /// The arguments of a channel's queue: those of the original.
     pub(crate) fn queue_arguments(&self) -> FieldTable {
+        let mut arguments = self.dead_letter_arguments();
+        arguments.insert("x-expires".into(), integer(self.lease()));
+        arguments
+    }
+
+    /// The argument of all queues whose dead messages are of interest.
+    pub(crate) fn dead_letter_arguments(&self) -> FieldTable {
         let mut arguments = FieldTable::default();
         let dead_letters = self.dead_letters();
         let dead_letters = AMQPValue::LongString(dead_letters.as_str().into());
         arguments.insert("x-dead-letter-exchange".into(), dead_letters);
-        arguments.insert("x-expires".into(), integer(self.lease()));
         arguments
+    }
+
+    /// How long memberships last, in milliseconds.
+    pub(crate) const fn group_lease(&self) -> i64 {
+        self.group_expiry
     }
 
     /// How long an unused queue of a channel stays, in milliseconds.
@@ -270,24 +284,42 @@ impl Topology {
         session.bounded(preparing).await
     }
 
+    /// Declares the queue of dead letters that is shared with Python's layer.
+    pub(crate) async fn declare_shared_dead_letters(
+        &self,
+        session: &Arc<Session>,
+    ) -> crate::error::Result<()> {
+        let queue = self.dead_letters();
+        self.declare_bound(session, queue.clone(), FieldTable::default(), queue)
+            .await
+    }
+
     /// Declares the queue of expired messages.
     pub(crate) async fn declare_dead_letters(
         &self,
         session: &Arc<Session>,
     ) -> crate::error::Result<()> {
-        let amqp_channel = session.declare_channel().await?;
         let queue = self.own_dead_letters();
+        let arguments = self.dead_letters_arguments();
+        self.declare_bound(session, queue, arguments, "".into())
+            .await
+    }
+
+    async fn declare_bound(
+        &self,
+        session: &Arc<Session>,
+        queue: ShortString,
+        arguments: FieldTable,
+        key: ShortString,
+    ) -> crate::error::Result<()> {
+        let amqp_channel = session.declare_channel().await?;
         let declaring = async {
             let (declared, bound) = tokio::join!(
-                amqp_channel.queue_declare(
-                    queue.clone(),
-                    self.queue_options(),
-                    self.dead_letters_arguments(),
-                ),
+                amqp_channel.queue_declare(queue.clone(), self.queue_options(), arguments),
                 amqp_channel.queue_bind(
                     queue.clone(),
                     self.dead_letters(),
-                    "".into(),
+                    key,
                     QueueBindOptions::default(),
                     FieldTable::default(),
                 )

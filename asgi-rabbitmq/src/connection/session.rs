@@ -1,10 +1,13 @@
 use std::fmt;
+use std::future::poll_fn;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use futures_util::StreamExt as _;
-use lapin::{Channel, Connection, Event};
+use lapin::options::BasicPublishOptions;
+use lapin::types::ShortString;
+use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::Notify;
 use tokio::time::timeout;
 
@@ -26,6 +29,8 @@ pub(crate) struct Session {
     /// What the broker said when it stopped reading.
     blocked: Mutex<Option<Arc<str>>>,
     given_up: AtomicBool,
+    /// Held while a message is numbered and queued for writing.
+    publishing: Mutex<()>,
     ended: Notify,
 }
 
@@ -46,6 +51,7 @@ impl Session {
             get: Lane::new(Purpose::Plain),
             blocked: Mutex::default(),
             given_up: AtomicBool::new(false),
+            publishing: Mutex::default(),
             ended: Notify::new(),
         }
     }
@@ -85,6 +91,25 @@ impl Session {
     /// An AMQP channel of one's own for what may be refused.
     pub(crate) async fn own_declare_channel(&self) -> Result<Channel> {
         self.bounded(lane::open(&self.talk, Purpose::Plain)).await
+    }
+
+    /// Publishes on an AMQP channel with confirms, and waits until the broker has the message.
+    pub(crate) async fn publish(
+        &self,
+        amqp_channel: &Channel,
+        exchange: &str,
+        key: ShortString,
+        body: &[u8],
+        properties: BasicProperties,
+    ) -> Result<Confirmation, lapin::Error> {
+        let publish = amqp_channel.basic_publish(
+            exchange.into(),
+            key,
+            BasicPublishOptions::default(),
+            body,
+            properties,
+        );
+        in_order(&self.publishing, publish).await?.await
     }
 
     /// Waits for an answer of the broker. If none comes in time the connections are given up:
@@ -186,6 +211,21 @@ impl Session {
         };
         let _ = timeout(moment, goodbye).await;
     }
+}
+
+/// Polls a future for the first time under a lock.
+///
+/// The client library numbers a message and queues it for writing in the first poll, but not as
+/// one step: two tasks that publish at the same time might get each other's confirm.
+async fn in_order<F: Future>(lock: &Mutex<()>, future: F) -> F::Output {
+    let mut future = std::pin::pin!(future);
+    let mut first = true;
+    poll_fn(|context| {
+        let _held =
+            std::mem::take(&mut first).then(|| lock.lock().unwrap_or_else(PoisonError::into_inner));
+        future.as_mut().poll(context)
+    })
+    .await
 }
 
 impl fmt::Debug for Session {

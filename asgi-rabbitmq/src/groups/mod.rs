@@ -12,11 +12,14 @@ use asgiref::{ChannelName, GroupName, Groups, Message, Result, SelectiveGroups};
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use crate::config::GroupsForm;
 use crate::connection::Session;
+use crate::error::LAYER;
 use crate::layer::RabbitmqChannelLayer;
 use crate::news::{Event, now};
 use crate::outbox::Parcel;
 
+pub(crate) mod compatible;
 mod envelopes;
 mod logs;
 
@@ -32,6 +35,9 @@ impl Groups for RabbitmqChannelLayer {
     async fn group_add(&self, group: &GroupName, channel: &ChannelName) -> Result<()> {
         let site = self.site();
         let session = site.broker.session().await?;
+        if site.groups == GroupsForm::Compatible {
+            return compatible::add(site, &session, group, channel).await;
+        }
         let logs = &self.inner.logs;
         logs.ensure(site, &session, group).await?;
         let event = Event::Joined {
@@ -48,7 +54,11 @@ impl Groups for RabbitmqChannelLayer {
     }
 
     async fn group_discard(&self, group: &GroupName, channel: &ChannelName) -> Result<()> {
-        let session = self.site().broker.session().await?;
+        let site = self.site();
+        let session = site.broker.session().await?;
+        if site.groups == GroupsForm::Compatible {
+            return Ok(compatible::discard(site, &session, group, channel).await?);
+        }
         let event = Event::Left {
             channel: channel.clone(),
         };
@@ -57,7 +67,12 @@ impl Groups for RabbitmqChannelLayer {
     }
 
     async fn group_channels(&self, group: &GroupName) -> Result<BTreeSet<ChannelName>> {
-        let session = self.site().broker.session().await?;
+        let site = self.site();
+        if site.groups == GroupsForm::Compatible {
+            let reason = "groups in the compatible form cannot list their members";
+            return Err(asgiref::Error::backend(LAYER, reason));
+        }
+        let session = site.broker.session().await?;
         let members = self.inner.ear.members(&session, group).await?;
         Ok(members.into_iter().collect())
     }
@@ -80,6 +95,10 @@ impl SelectiveGroups for RabbitmqChannelLayer {
         // Also finds out what is wrong with the message if the group is empty.
         let body = site.codec.encode(message)?;
         let session = site.broker.session().await?;
+        if site.groups == GroupsForm::Compatible {
+            compatible::send(site, &session, group, message).await?;
+            return Ok(Vec::new());
+        }
         let members = self.inner.ear.members(&session, group).await?;
         let (members, others): (Vec<_>, Vec<_>) =
             members.into_iter().partition(|channel| wanted(channel));

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicPublishOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions};
 use lapin::types::{FieldTable, ShortString};
 use lapin::{BasicProperties, Channel};
 use tokio::time::{Instant, sleep, timeout};
@@ -122,18 +122,8 @@ pub(super) async fn publish(
         .encode()
         .map_err(|_| Error::protocol(session.broker(), reason))?;
     let amqp_channel = session.publish_channel().await?;
-    let publishing = async {
-        let confirm = amqp_channel
-            .basic_publish(
-                exchange.into(),
-                key,
-                BasicPublishOptions::default(),
-                &body,
-                BasicProperties::default().with_expiration(life.into()),
-            )
-            .await?;
-        confirm.await
-    };
+    let properties = BasicProperties::default().with_expiration(life.into());
+    let publishing = session.publish(&amqp_channel, exchange, key, &body, properties);
     session.bounded(publishing).await?;
     Ok(())
 }
