@@ -1,10 +1,10 @@
 //! Brokers that are restarted, stand still or take no messages.
 
-use asgiref::{ChannelLayer as _, Error, message};
+use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Error, message};
 
 use crate::support::broker::Broker;
-use crate::support::pair::{Settings, channel, take};
-use crate::support::within;
+use crate::support::pair::{Settings, channel, group, look, take};
+use crate::support::{until, within};
 use crate::traffic::{DETECTION, IN_FLIGHT, Traffic};
 
 #[tokio::test]
@@ -25,6 +25,46 @@ async fn a_broker_may_be_restarted() {
         .finish()
         .await
         .expect_lost_at_most(ROUNDS * IN_FLIGHT);
+    until("all losses to be noticed", || {
+        receiver.figures().data_lost == ROUNDS as u64
+    })
+    .await;
+}
+
+/// Members join again when they are told that the broker has forgotten them.
+#[tokio::test]
+async fn groups_work_again_after_a_restart() {
+    let mut broker = Broker::start();
+    let settings = Settings::on(&broker);
+    let (sender, receiver) = (settings.ours(), settings.ours());
+    let groups = receiver.require_groups().expect("the layer has groups");
+    let (chat, member) = (group("chat"), channel("member!one"));
+    assert_eq!(look(&receiver, "member!").await, None);
+    groups.group_add(&chat, &member).await.expect("added");
+    let lost = tokio::spawn({
+        let receiver = receiver.clone();
+        async move { receiver.data_lost().await }
+    });
+    broker.kill();
+    broker.start_again();
+    within("the loss to be noticed", async {
+        // Whoever has nothing to do need not notice at once.
+        while !lost.is_finished() {
+            let _ = receiver.try_receive(&[channel("member!")]).await;
+        }
+    })
+    .await;
+    groups.group_add(&chat, &member).await.expect("added again");
+    let message = message! { "text" => "back" };
+    let sending = sender.require_groups().expect("the layer has groups");
+    within("send_group", async {
+        while sending.send_group(&chat, message.clone()).await.is_err() {
+            tokio::task::yield_now().await;
+        }
+    })
+    .await;
+    let received = take(&receiver, "member!").await;
+    assert_eq!(received, ("member!one".to_owned(), message));
 }
 
 #[tokio::test]

@@ -5,6 +5,8 @@ mod support;
 #[path = "../../../conformance/support/systems/mod.rs"]
 mod systems;
 
+mod mixed;
+mod outage;
 mod readers;
 mod restart;
 
