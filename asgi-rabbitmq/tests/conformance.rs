@@ -6,7 +6,7 @@ mod support;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use asgi_rabbitmq::{GroupsForm, RabbitmqChannelLayer, RabbitmqChannelLayerBuilder};
+use asgi_rabbitmq::{RabbitmqChannelLayer, RabbitmqChannelLayerBuilder};
 use asgiref::{ChannelLayer, LayerConfig};
 
 use support::broker::Broker;
@@ -82,24 +82,23 @@ macro_rules! mode {
     };
 }
 
-mode!(single: builder, at one_broker, ignore {});
+mode!(single: builder, at one_broker, ignore {
+    names_are_free: "the broker keeps names that begin with `amq.` to itself",
+});
 
 fn encrypted() -> RabbitmqChannelLayerBuilder {
     builder().symmetric_encryption_keys(["first key", "second key"])
 }
 
-mode!(encryption: encrypted, at one_broker, ignore {});
+mode!(encryption: encrypted, at one_broker, ignore {
+    names_are_free: "the broker keeps names that begin with `amq.` to itself",
+});
 
-mode!(cluster: builder, at three_nodes, ignore {});
-
-fn compatible() -> RabbitmqChannelLayerBuilder {
-    builder().groups(GroupsForm::Compatible)
-}
-
-mode!(compatible_groups: compatible, at one_broker, ignore {});
-
+/// Queues that outlive a restart, as brokers without deprecated features want them.
 fn durable() -> RabbitmqChannelLayerBuilder {
     builder().durable_queues(true)
 }
 
-mode!(durable_queues: durable, at one_broker, ignore {});
+mode!(cluster: durable, at three_nodes, ignore {
+    names_are_free: "the broker keeps names that begin with `amq.` to itself",
+});

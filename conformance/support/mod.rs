@@ -59,16 +59,22 @@ pub fn until(what: impl Display, mut condition: impl FnMut() -> bool) -> impl Fu
 
 /// Waits until `condition` holds, and blocks the thread meanwhile.
 #[track_caller]
+pub fn block_until(what: impl Display, condition: impl FnMut() -> bool) {
+    block_until_limit(LIMIT, what, condition);
+}
+
+/// As [`block_until`], for as long as `limit`.
+#[track_caller]
 #[expect(
     clippy::disallowed_methods,
     reason = "servers are also started and stopped outside of a runtime"
 )]
-pub fn block_until(what: impl Display, mut condition: impl FnMut() -> bool) {
+pub fn block_until_limit(limit: Duration, what: impl Display, mut condition: impl FnMut() -> bool) {
     let begin = Instant::now();
     while !condition() {
         assert!(
-            begin.elapsed() < LIMIT,
-            "{what}: did not happen within {LIMIT:?}"
+            begin.elapsed() < limit,
+            "{what}: did not happen within {limit:?}"
         );
         std::thread::sleep(LOOK_AGAIN);
     }

@@ -12,7 +12,5 @@ mod interop;
 
 mod capacity;
 mod encryption;
-mod groups;
-mod memberships;
 mod names;
 mod values;

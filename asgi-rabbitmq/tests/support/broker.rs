@@ -13,7 +13,7 @@ use std::{env, fs};
 
 use serde_json::Value as Json;
 
-use super::block_until;
+use super::block_until_limit;
 use super::certificate::Certificate;
 use super::control::{COOKIE, Control, PACKAGE};
 use super::folder::Folder;
@@ -26,6 +26,9 @@ const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// Says where other programs are: the `sbin` folder of another version of RabbitMQ, for which a
 /// fitting `erl` must come first in the search path.
 const PROGRAMS_VARIABLE: &str = "ASGI_RABBITMQ_TEST_SBIN";
+
+/// How long a broker may take to start; a quiet machine needs a thirtieth of it.
+const START: Duration = Duration::from_secs(120);
 
 /// How often other ports are tried because somebody was faster.
 const TRIES: usize = 5;
@@ -120,7 +123,7 @@ impl Broker {
         for _ in 0..TRIES {
             let mut process = self.process.take().expect("it was started");
             let mut answers = false;
-            block_until("the broker to answer", || {
+            block_until_limit(START, "the broker to answer", || {
                 answers = self.answers();
                 answers || !process.is_running()
             });
@@ -208,7 +211,7 @@ impl Broker {
 
     /// Waits until the broker answers.
     pub fn wait(&self) {
-        block_until("the broker to answer", || self.answers());
+        block_until_limit(START, "the broker to answer", || self.answers());
     }
 
     /// Stops the broker where it is; connections stay open and nobody answers.

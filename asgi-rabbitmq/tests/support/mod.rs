@@ -17,6 +17,6 @@ pub mod pair;
 pub mod topology;
 
 pub use common::{
-    LIMIT, block_until, certificate, folder, names, port, process, proxy, python, traffic, typed,
-    until, within, within_limit,
+    LIMIT, block_until, block_until_limit, certificate, folder, names, port, process, proxy,
+    python, traffic, typed, until, within, within_limit,
 };
