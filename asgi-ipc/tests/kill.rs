@@ -24,6 +24,8 @@ use support::Segments;
 const PREFIX: &str = "kill";
 const CHILDREN: usize = 8;
 const PAUSE: Duration = Duration::from_millis(50);
+/// How many messages of a process-specific channel a process takes at a time.
+const TAKEN_AHEAD: usize = 32;
 /// Longer than any operation may take.
 const LIMIT: Duration = Duration::from_secs(1);
 
@@ -120,8 +122,9 @@ async fn use_everything(layer: IpcChannelLayer, mut parent: UnixStream) {
                 next += 1;
                 let number = uid << 32 | next;
                 let message = make(number, false, &mut rng);
-                match layer.send(&target(&mut rng), message).await {
-                    Ok(()) => line = format!("sent {number}\n"),
+                let target = target(&mut rng);
+                match layer.send(&target, message).await {
+                    Ok(()) => line = format!("sent {number} {target}\n"),
                     Err(error) => assert!(error.is_channel_full(), "{error:?}"),
                 }
             }
@@ -142,7 +145,14 @@ async fn use_everything(layer: IpcChannelLayer, mut parent: UnixStream) {
             48..49 => {
                 groups.group_channels(&group(&mut rng)).await.unwrap();
             }
-            49..65 => {
+            49..55 => {
+                // Alone, so that several are taken at a time.
+                let own = &channels[3 * rng.random_range(0..4) + 2..][..1];
+                if let Some(received) = layer.try_receive(own).await.unwrap() {
+                    line = received_line(received);
+                }
+            }
+            55..65 => {
                 if let Some(received) = layer.try_receive(&channels).await.unwrap() {
                     line = received_line(received);
                 }
@@ -178,7 +188,8 @@ fn received_line((channel, message): (ChannelName, Message)) -> String {
 
 #[derive(Default)]
 struct Tally {
-    sent: HashSet<u64>,
+    /// Whether the channel is process-specific.
+    sent: HashMap<u64, bool>,
     received: HashSet<u64>,
     group: HashMap<(u64, String), u32>,
     operations: u64,
@@ -198,7 +209,7 @@ impl Tally {
         let channel = words.next().unwrap_or_default();
         match what {
             "sent" => {
-                self.sent.insert(number);
+                self.sent.insert(number, channel.contains('!'));
             }
             "received" if !self.received.insert(number) => {
                 self.faults.push(format!("{number} came twice"));
@@ -307,10 +318,16 @@ fn processes_killed_at_any_moment_do_no_harm() {
         watching.require_flush().unwrap().flush().await.unwrap();
     });
     let found = inspect::inspect(segments.path(), PREFIX).unwrap();
-    let lost = tally.sent.difference(&tally.received).count();
+    let is_lost = |number: &&u64| !tally.received.contains(number);
+    let lost_where = |ahead: bool| {
+        let sent = tally.sent.iter().filter(|(_, there)| **there == ahead);
+        sent.map(|(number, _)| number).filter(is_lost).count()
+    };
+    let (lost, lost_ahead) = (lost_where(false), lost_where(true));
     eprintln!(
         "{kills} kills, {} operations, {} messages sent, {} received, {lost} lost with killed \
-         processes, {} to groups, {} repairs, slowest operation {:?}",
+         processes and {lost_ahead} of process-specific channels, {} to groups, {} repairs, \
+         slowest operation {:?}",
         tally.operations,
         tally.sent.len(),
         tally.received.len(),
@@ -320,7 +337,7 @@ fn processes_killed_at_any_moment_do_no_harm() {
     );
     assert_eq!(tally.faults, Vec::<String>::new());
     assert!(
-        lost <= kills,
+        lost <= kills && lost_ahead <= kills * TAKEN_AHEAD,
         "more is lost than killed processes can have held"
     );
     assert!(
