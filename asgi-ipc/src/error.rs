@@ -88,7 +88,7 @@ pub enum Error {
     },
     /// A process has had the lock for too long.
     #[error(
-        "process {pid} has been holding the segment's lock for more than two seconds: it is \
+        "process {pid} has been holding the segment's lock for more than five seconds: it is \
          stopped, or starved of time; end it or let it continue"
     )]
     Stuck {

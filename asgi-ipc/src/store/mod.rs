@@ -47,7 +47,7 @@ use hand::Hand;
 
 /// How long a live holder of the lock may take. Only one that was stopped takes so long. It counts
 /// from when an operation began, as others of the same process may have waited before it.
-const LIMIT: Duration = Duration::from_secs(2);
+const LIMIT: Duration = Duration::from_secs(5);
 
 /// A segment, as one client of it.
 pub(crate) struct Store {
