@@ -85,6 +85,7 @@ impl Common {
         }
         let config = self.config.build()?;
         let codec = codec(&self.keys, &config)?;
+        let hands_over = servers.iter().all(|(_, tag)| tag.is_empty());
         let all: Vec<Shard> = servers
             .into_iter()
             .map(|(resolver, tag)| Shard {
@@ -103,6 +104,7 @@ impl Common {
             unique: Unique::new(),
             counters: Counters::default().into(),
             hints: Hints::default(),
+            hands_over,
         })
     }
 }

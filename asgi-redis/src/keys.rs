@@ -10,6 +10,8 @@
 //! | `P:expired:` + queue | hash | channels a message on which expired unread, and when |
 //! | `P:reader:` + queue | string | its process reads envelopes |
 //! | `P:wake:` + random | list | ends a wait for messages |
+//! | `P:bids:` + queue | set | who waits for messages of the queue: bids |
+//! | `P:bid:` + bid | string | how many messages it takes |
 //! | `P:data` | string | a mark that is gone if the server was emptied |
 //! | `S` + queue + `:messages_count` and so on | string | a counter |
 //!
@@ -19,6 +21,7 @@
 use std::fmt::Write as _;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use bytes::Bytes;
 use rand::Rng as _;
 use sha1::{Digest as _, Sha1};
 
@@ -36,7 +39,7 @@ const FORM_AT: usize = 12;
 const CHANNEL_DIGITS: usize = 11;
 
 /// How many hexadecimal digits the variable part of a body's key has.
-const DIGITS: usize = 32;
+pub(crate) const DIGITS: usize = 32;
 
 /// The prefixes of the keys on one server.
 #[derive(Clone, Debug)]
@@ -79,6 +82,16 @@ impl Keys {
         format!("{}:wake:{reader}", self.prefix)
     }
 
+    /// How many messages a bid takes.
+    pub(crate) fn bid(&self, bid: &str) -> String {
+        format!("{}:bid:{bid}", self.prefix)
+    }
+
+    /// What the process that waits at `desk` subscribes to.
+    pub(crate) fn desk(&self, desk: &str) -> String {
+        format!("{}:desk:{desk}", self.prefix)
+    }
+
     /// What says that the data on the server is still what it was.
     pub(crate) fn data(&self) -> String {
         format!("{}:data", self.prefix)
@@ -116,6 +129,11 @@ impl Keys {
             sent: ticks as f64 / 16.0,
             channel: digits[FORM_AT + 1..][..CHANNEL_DIGITS].to_owned(),
         })
+    }
+
+    /// The key of a body, given its variable part.
+    pub(crate) fn body(&self, digits: &[u8]) -> Bytes {
+        [self.prefix.as_bytes(), digits].concat().into()
     }
 
     /// Whether the key of a body says that the body is an envelope.

@@ -87,6 +87,7 @@ macro_rules! scripts {
 
 scripts! {
     BACK "back.lua"
+    BID "bid.lua"
     DATA "data.lua"
     DELIVER "deliver.lua"
     EXPIRE "expire.lua"
@@ -96,7 +97,9 @@ scripts! {
     MEMBERS "members.lua"
     PENDING "pending.lua"
     PRUNE "prune.lua"
+    RAISE "raise.lua"
     SCAN "scan.lua"
     SEND "send.lua"
     TAKE "take.lua"
+    WITHDRAW "withdraw.lua"
 }

@@ -72,27 +72,47 @@ impl Line {
         command: &Command,
         limit: Duration,
     ) -> Result<Reply> {
+        let [reply] = self.call_all_within([command], limit).await?;
+        reply
+    }
+
+    /// The same for several commands, which go out together.
+    pub(crate) async fn call_all_within<const N: usize>(
+        &mut self,
+        commands: [&Command; N],
+        limit: Duration,
+    ) -> Result<[Result<Reply>; N]> {
         if self.broken {
             return Err(self.lost());
         }
         self.broken = true;
-        let answer = timeout(limit, self.exchange(command)).await;
-        let reply = answer.map_err(|_| Error::Timeout {
+        let answers = timeout(limit, self.exchange(commands)).await;
+        let replies = answers.map_err(|_| Error::Timeout {
             server: Arc::clone(&self.server),
             limit,
         })??;
         self.broken = false;
         self.last_use = Instant::now();
-        reply.or_refusal(&self.server)
+        Ok(replies.map(|reply| reply.or_refusal(&self.server)))
     }
 
-    async fn exchange(&mut self, command: &Command) -> Result<Reply> {
+    async fn exchange<const N: usize>(&mut self, commands: [&Command; N]) -> Result<[Reply; N]> {
         self.unwritten.clear();
-        command.write(&mut self.unwritten);
+        for command in commands {
+            command.write(&mut self.unwritten);
+        }
         let mut stream = Pin::new(&mut self.stream);
         if stream.write_all(&self.unwritten).await.is_err() || stream.flush().await.is_err() {
             return Err(self.lost());
         }
+        let mut replies = [const { Reply::Nil }; N];
+        for reply in &mut replies {
+            *reply = self.read().await?;
+        }
+        Ok(replies)
+    }
+
+    async fn read(&mut self) -> Result<Reply> {
         loop {
             let reply = resp::read(&mut self.unread)
                 .map_err(|reason| Error::protocol(&self.server, reason))?;

@@ -1,7 +1,8 @@
-//! Connections: one for commands, one per receive loop for blocking reads, and how each is
-//! restored.
+//! Connections: one for commands; for each receive loop one for blocking reads and one that
+//! listens; and how each is restored.
 
 mod address;
+mod ear;
 mod line;
 mod options;
 mod pipe;
@@ -10,6 +11,7 @@ mod server;
 mod stream;
 
 pub(crate) use address::{Address, PORT, Place, SENTINEL_PORT};
+pub(crate) use ear::Ear;
 pub(crate) use line::Line;
 pub(crate) use options::ConnectionOptions;
 pub(crate) use resp::{Command, Reply, encode_words, read as read_reply};

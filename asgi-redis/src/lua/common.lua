@@ -38,3 +38,56 @@ local function prune(group, expiry)
   local oldest = string.format('%.6f', now - tonumber(expiry) / 1000)
   return call('ZREMRANGEBYSCORE', group, '-inf', oldest)
 end
+
+-- Messages larger than this, in bytes, are always stored: the server closes connections to which
+-- it has too much to say.
+local MAX_HANDED_OVER = 65536
+
+-- Gives a message to a process that waits for it, without storing it; returns whether there was
+-- one. Only for an empty queue: what is stored comes first.
+local function hand_over(prefix, queue, digits, life, body)
+  if #body > MAX_HANDED_OVER then
+    return false
+  end
+  local bids = prefix .. ':bids:' .. queue
+  for _ = 1, 3 do
+    local bid = call('SRANDMEMBER', bids)
+    if not bid then
+      return false
+    end
+    local key = prefix .. ':bid:' .. bid
+    local left = tonumber(call('GET', key) or -1)
+    if left > 0 then
+      local desk, class = string.match(bid, '^(%x+)%.(%d+)')
+      local text = table.concat({ class, queue, digits, life, body }, ' ')
+      local heard = redis.pcall('PUBLISH', prefix .. ':desk:' .. desk, text)
+      if type(heard) == 'number' and heard > 0 then
+        call('DECR', key)
+        return true
+      end
+      left = -1
+    end
+    if left < 0 then
+      -- Expired, or its process is gone.
+      call('DEL', key)
+      call('SREM', bids, bid)
+    end
+  end
+  return false
+end
+
+-- No message for the queue is given to anyone until he has taken what is stored there now and bids
+-- again. A blocking read takes a reference long before its reader withdraws its bids.
+local function close_bids(prefix, queue)
+  call('DEL', prefix .. ':bids:' .. queue)
+end
+
+-- Ends the bids of a process, and tells it so, behind everything it was given; returns whether it
+-- hears that.
+local function withdraw(desk, mark, first)
+  for at = first, #ARGV do
+    call('DEL', ARGV[at])
+  end
+  local heard = redis.pcall('PUBLISH', desk, mark)
+  return type(heard) == 'number' and heard or 0
+end

@@ -55,7 +55,8 @@ for number, list in ipairs(KEYS) do
     delivered = -2
     at = at + 4 * bodies
   else
-    local room = capacity - call('LLEN', list)
+    local length = call('LLEN', list)
+    local room = capacity - length
     for _ = 1, bodies do
       local members = tonumber(ARGV[at + 3])
       if #references < room then
@@ -66,18 +67,25 @@ for number, list in ipairs(KEYS) do
         elseif kind == 'named' then
           body = ARGV[6] .. text(value)
         end
-        local key = prefix .. ticks .. ARGV[at + 2]
-        call('SET', key, body, 'PX', expiry)
-        references[#references + 1] = key
+        local digits = ticks .. ARGV[at + 2]
+        local empty = length == 0 and #references == 0
+        if not (empty and hand_over(prefix, queue, digits, expiry, body)) then
+          local key = prefix .. digits
+          call('SET', key, body, 'PX', expiry)
+          references[#references + 1] = key
+        end
         delivered = delivered + members
       else
         full = full + members
       end
       at = at + 4
     end
-    if delivered > 0 then
+    if #references > 0 then
       push(list, references)
       call('PEXPIRE', list, list_expiry)
+      close_bids(prefix, queue)
+    end
+    if delivered > 0 then
       count(stem, 3600, 'messages_count', delivered)
       all_delivered = all_delivered + delivered
     end

@@ -2,9 +2,11 @@
 --
 -- KEYS  the lists of the queues
 -- ARGV  how many messages; how many bytes may come before the last; the key of a message whose
---       reference was taken already, or nothing, and the number of its list
+--       reference was taken already, or nothing, and the number of its list. If bids are to be
+--       withdrawn: the channel to tell it on, what to tell, the keys of the bids
 -- Returns whether there is more; number of the list and key for each message that was found to
--- have expired; number of the list, key, body and remaining life in ms for each message.
+-- have expired; number of the list, key, body and remaining life in ms for each message; whether the
+-- withdrawal is heard.
 
 local limit = tonumber(ARGV[1])
 local room = tonumber(ARGV[2])
@@ -68,4 +70,5 @@ for _, number in ipairs(open) do
     break
   end
 end
-return { more, dead, taken }
+local heard = ARGV[5] and withdraw(ARGV[5], ARGV[6], 7) or 0
+return { more, dead, taken, heard }

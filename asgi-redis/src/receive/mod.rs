@@ -6,12 +6,15 @@
 //! * A blocking read takes a reference, not the message. What nobody wants any more goes back to
 //!   the head of its channel.
 //! * A caller that goes away with a message in its hands gives it back.
+//! * While a process waits, messages are given to it without being stored first.
 
+mod bid;
 mod desk;
 mod parcel;
 mod settle;
 mod state;
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant as Clock;
 
@@ -36,6 +39,8 @@ pub(crate) struct Hub {
     state: Mutex<State>,
     /// Told when there is something to do at a server.
     changed: Vec<Notify>,
+    /// How many messages were taken off servers so far.
+    taken: AtomicU64,
     /// Whether a poisoned message was logged lately.
     last_warning: Mutex<Option<Clock>>,
 }
@@ -48,6 +53,7 @@ impl Hub {
             plain: Codec::new(),
             state: Mutex::new(State::new(count)),
             changed: std::iter::repeat_with(Notify::new).take(count).collect(),
+            taken: AtomicU64::new(0),
             last_warning: Mutex::default(),
         }
     }
@@ -239,6 +245,11 @@ impl Hub {
                 tokio::spawn(desk::work(Arc::clone(self), *shard));
             }
         }
+    }
+
+    /// Rises with every message taken off a server.
+    fn next_number(&self) -> u64 {
+        self.taken.fetch_add(1, Ordering::Relaxed)
     }
 
     fn tell(&self, shards: &[usize]) {

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::error::{Error, Result};
 use crate::ring::Ring;
 
+use super::bid::{Bid, Given, MAX_BIDS, MAX_LIMIT};
 use super::parcel::{Parcel, Ready};
 
 /// The most messages of a process-specific channel that are taken for a caller who has not asked
@@ -25,6 +26,8 @@ pub(super) type Answer<T> = oneshot::Sender<Result<T>>;
 #[derive(Debug)]
 pub(super) struct State {
     classes: HashMap<Arc<[ChannelName]>, Class>,
+    /// How many sets of channels there were so far.
+    class_count: u64,
     /// What was taken off servers and waits for callers, by queue.
     here: HashMap<ChannelName, VecDeque<Ready>>,
     pub(super) desks: Vec<DeskState>,
@@ -59,6 +62,8 @@ pub(super) struct Look {
 /// The callers that wait for the same channels.
 #[derive(Debug)]
 struct Class {
+    /// Tells it from all others of this process.
+    number: u64,
     /// The channels at each server.
     queues: Vec<Arc<[ChannelName]>>,
     waiting: VecDeque<Answer<Ready>>,
@@ -66,6 +71,8 @@ struct Class {
     claimed: usize,
     /// Whether the blocking read at each server listens for these channels.
     covered: Vec<bool>,
+    /// How many messages the bid at each server still takes, if there is one.
+    bids: Vec<Option<usize>>,
     /// How many messages to take beyond what was asked for.
     ahead: usize,
     /// The last caller gave up: nothing may be taken for it.
@@ -95,6 +102,7 @@ impl State {
     pub(super) fn new(shards: usize) -> Self {
         Self {
             classes: HashMap::new(),
+            class_count: 0,
             here: HashMap::new(),
             desks: std::iter::repeat_with(DeskState::default)
                 .take(shards)
@@ -138,7 +146,8 @@ impl State {
     ) -> Vec<usize> {
         if !self.classes.contains_key(channels) {
             self.forget_idle_classes();
-            let class = Class::new(channels, ring);
+            self.class_count += 1;
+            let class = Class::new(self.class_count, channels, ring);
             self.classes.insert(channels.into(), class);
         }
         let Some(class) = self.classes.get_mut(channels) else {
@@ -147,7 +156,8 @@ impl State {
         class.waiting.push_back(answer);
         class.abandoned = false;
         (0..class.queues.len())
-            .filter(|shard| !class.queues[*shard].is_empty() && !class.covered[*shard])
+            .filter(|shard| !class.queues[*shard].is_empty())
+            .filter(|shard| !class.covered[*shard] || class.should_raise(*shard))
             .collect()
     }
 
@@ -209,6 +219,106 @@ impl State {
         })
     }
 
+    /// Bids at a server for those of the sets of channels that are all at that server: no other
+    /// one may serve the same callers.
+    pub(super) fn bid(&mut self, shard: usize, demand: &[Demand]) -> Vec<Bid> {
+        let mut bids = Vec::new();
+        for demand in demand.iter().take(MAX_BIDS) {
+            let Some(class) = self.classes.get_mut(&demand.class) else {
+                continue;
+            };
+            if class.places() > 1 {
+                continue;
+            }
+            let limit = class.bid_limit();
+            class.bids[shard] = Some(limit);
+            bids.push(Bid {
+                class: class.number,
+                limit,
+                queues: Arc::clone(&demand.queues),
+            });
+        }
+        bids
+    }
+
+    /// The bids at a server that should take more, and by how much.
+    pub(super) fn raise_bids(&mut self, shard: usize) -> Vec<(u64, usize)> {
+        let mut raised = Vec::new();
+        for class in self.classes.values_mut() {
+            if class.should_raise(shard)
+                && let limit = class.bid_limit()
+                && let Some(bid) = &mut class.bids[shard]
+            {
+                raised.push((class.number, limit - *bid));
+                *bid = limit;
+            }
+        }
+        raised
+    }
+
+    /// Notes that there are no bids at a server any more.
+    pub(super) fn withdrawn(&mut self, shard: usize) {
+        for class in self.classes.values_mut() {
+            class.bids[shard] = None;
+        }
+    }
+
+    /// Hands out a message that was given to this process. If nobody waits any more, it is put
+    /// back, or kept if only this process may read its channel.
+    pub(super) fn give(&mut self, shard: usize, Given { class, parcel }: Given) {
+        let mut may_keep = false;
+        if let Some(class) = self
+            .classes
+            .values_mut()
+            .find(|known| known.number == class)
+        {
+            if let Some(bid) = &mut class.bids[shard] {
+                *bid = bid.saturating_sub(1);
+            }
+            may_keep = class.may_read_ahead() && !class.abandoned;
+        }
+        match self.offer(Ready::Parcel(parcel)) {
+            Some(ready) if may_keep => self.keep_here(ready, false),
+            Some(Ready::Parcel(parcel)) => self.desks[shard].returns.push(parcel),
+            Some(Ready::Opened { .. }) | None => {}
+        }
+    }
+
+    /// What there is for a claim, the oldest first: what somebody gave back meanwhile, what was
+    /// given, what was taken.
+    pub(super) fn admit(
+        &mut self,
+        shard: usize,
+        claim: &Claim,
+        given: Vec<Given>,
+        taken: Vec<Parcel>,
+    ) -> Vec<Ready> {
+        let Some(class) = self.classes.get(&claim.class) else {
+            return taken.into_iter().map(Ready::Parcel).collect();
+        };
+        let number = class.number;
+        let mut came = Vec::with_capacity(given.len() + taken.len());
+        for queue in &*class.queues[shard] {
+            came.extend(self.here.remove(queue).into_iter().flatten());
+        }
+        let returns = &mut self.desks[shard].returns;
+        let queues = &class.queues[shard];
+        let mut back: Vec<_> = returns
+            .extract_if(.., |parcel| queues.contains(&parcel.queue))
+            .collect();
+        back.sort_by_key(|parcel| parcel.number);
+        came.extend(back.into_iter().map(Ready::Parcel));
+        for given in given {
+            if given.class == number {
+                came.push(Ready::Parcel(given.parcel));
+            } else {
+                self.give(shard, given);
+            }
+        }
+        came.extend(taken.into_iter().map(Ready::Parcel));
+        came
+    }
+
     /// Speaks for callers that wait for a set of channels, and leaves some to other servers.
     pub(super) fn claim(&mut self, class: &Arc<[ChannelName]>, shards: usize) -> Option<Claim> {
         let Class {
@@ -219,7 +329,7 @@ impl State {
             ..
         } = self.classes.get_mut(class)?;
         waiting.retain(|answer| !answer.is_closed());
-        let share = if queues.iter().filter(|queues| !queues.is_empty()).count() > 1 {
+        let share = if places(queues) > 1 {
             waiting.len().div_ceil(shards)
         } else {
             waiting.len()
@@ -255,20 +365,19 @@ impl State {
     }
 
     /// Hands out what came for a claim; returns whether callers are left who wait on.
-    pub(super) fn settle(&mut self, mut claim: Claim, came: Vec<Parcel>, more: bool) -> bool {
+    pub(super) fn settle(&mut self, mut claim: Claim, came: Vec<Ready>, more: bool) -> bool {
         let filled = came.len() >= claim.callers.len();
         let surplus = came.len() > claim.callers.len();
         let mut rest = VecDeque::new();
-        for parcel in came {
-            let mut parcel = Ready::Parcel(parcel);
+        for mut ready in came {
             loop {
                 let Some(caller) = claim.callers.pop_front() else {
-                    rest.push_back(parcel);
+                    rest.push_back(ready);
                     break;
                 };
-                match caller.send(Ok(parcel)) {
+                match caller.send(Ok(ready)) {
                     Ok(()) => break,
-                    Err(Ok(back)) => parcel = back,
+                    Err(Ok(back)) => ready = back,
                     Err(Err(_)) => break,
                 }
             }
@@ -434,7 +543,7 @@ impl State {
 }
 
 impl Class {
-    fn new(channels: &[ChannelName], ring: &Ring) -> Self {
+    fn new(number: u64, channels: &[ChannelName], ring: &Ring) -> Self {
         let mut queues = vec![Vec::new(); ring.len()];
         for channel in channels {
             let at: &mut [Vec<ChannelName>] = match ring.home(channel) {
@@ -448,13 +557,41 @@ impl Class {
             }
         }
         Self {
+            number,
             covered: vec![false; queues.len()],
+            bids: vec![None; queues.len()],
             queues: queues.into_iter().map(Arc::from).collect(),
             waiting: VecDeque::new(),
             claimed: 0,
             ahead: 0,
             abandoned: false,
         }
+    }
+
+    /// At how many servers the channels are.
+    fn places(&self) -> usize {
+        places(&self.queues)
+    }
+
+    /// How many messages a bid takes: one for each caller; more of a channel that only this
+    /// process reads, so that it need not be raised for each message.
+    fn bid_limit(&self) -> usize {
+        if self.may_read_ahead() {
+            MAX_LIMIT
+        } else {
+            self.waiting.len().min(MAX_LIMIT)
+        }
+    }
+
+    fn should_raise(&self, shard: usize) -> bool {
+        let limit = self.bid_limit();
+        self.bids[shard].is_some_and(|bid| {
+            if self.may_read_ahead() {
+                2 * bid <= limit
+            } else {
+                bid < limit
+            }
+        })
     }
 
     /// Only a process reads its process-specific channels, and so takes nothing from others by
@@ -465,4 +602,8 @@ impl Class {
         first.is_some_and(|first| first.kind() == ChannelKind::ProcessSpecific)
             && queues.next().is_none()
     }
+}
+
+fn places(queues: &[Arc<[ChannelName]>]) -> usize {
+    queues.iter().filter(|queues| !queues.is_empty()).count()
 }

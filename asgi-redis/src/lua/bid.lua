@@ -1,0 +1,17 @@
+-- Says how many messages of which channels a process takes at once, while it waits.
+--
+-- ARGV  prefix; for how long, in ms; for each bid: its name, how many messages, how many queues,
+--       and those
+
+local prefix, life = ARGV[1], ARGV[2]
+local at = 3
+while at <= #ARGV do
+  local bid, queues = ARGV[at], tonumber(ARGV[at + 2])
+  call('SET', prefix .. ':bid:' .. bid, ARGV[at + 1], 'PX', life)
+  for number = at + 3, at + 2 + queues do
+    local bids = prefix .. ':bids:' .. ARGV[number]
+    call('SADD', bids, bid)
+    call('PEXPIRE', bids, life)
+  end
+  at = at + 3 + queues
+end
