@@ -1,4 +1,5 @@
--- Says how many messages of which channels a process takes at once, while it waits.
+-- Says how many messages of which channels a process takes at once, while it waits. Only channels
+-- on which nothing is stored: the read that follows would take it at once, without closing bids.
 --
 -- ARGV  prefix; for how long, in ms; for each bid: its name, how many messages, how many queues,
 --       and those
@@ -9,9 +10,11 @@ while at <= #ARGV do
   local bid, queues = ARGV[at], tonumber(ARGV[at + 2])
   call('SET', prefix .. ':bid:' .. bid, ARGV[at + 1], 'PX', life)
   for number = at + 3, at + 2 + queues do
-    local bids = prefix .. ':bids:' .. ARGV[number]
-    call('SADD', bids, bid)
-    call('PEXPIRE', bids, life)
+    if call('EXISTS', prefix .. ARGV[number]) == 0 then
+      local bids = prefix .. ':bids:' .. ARGV[number]
+      call('SADD', bids, bid)
+      call('PEXPIRE', bids, life)
+    end
   end
   at = at + 3 + queues
 end

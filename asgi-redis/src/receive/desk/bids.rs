@@ -149,6 +149,9 @@ impl Desk {
                 Ok(Err(_)) | Err(_) => break,
             }
         }
+        if self.ear.is_some() {
+            self.hub.shards.counters.interrupted_receive();
+        }
         all.extend(self.stop_listening());
         all
     }
@@ -157,7 +160,6 @@ impl Desk {
     pub(super) fn stop_listening(&mut self) -> Vec<Given> {
         let mut all = Vec::new();
         if let Some(mut ear) = self.ear.take() {
-            self.hub.shards.counters.interrupted_receive();
             while let Some(text) = ear.next_ready() {
                 all.extend(self.read_given(text));
             }

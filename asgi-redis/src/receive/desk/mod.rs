@@ -71,7 +71,8 @@ pub(super) async fn work(hub: Arc<Hub>, shard: usize) {
                 desk.reader = None;
                 desk.bids.clear();
                 desk.may_bid = false;
-                for given in desk.hear_out("", None).await {
+                desk.hub.lock().withdrawn(shard);
+                for given in desk.stop_listening() {
                     desk.hub.lock().give(shard, given);
                 }
                 let since = *failing_since.get_or_insert_with(Instant::now);

@@ -74,6 +74,7 @@ impl Desk {
         read: &Command,
     ) -> Result<(Result<()>, Result<Reply>)> {
         let bid = self.bid_command(bids);
+        let listened = self.ear.is_some();
         let mut ear = self.ear.take();
         let answers = {
             let blocked = async {
@@ -91,10 +92,7 @@ impl Desk {
                     biased;
                     heard = hear(&mut ear) => match heard {
                         Ok(text) => self.heard(text),
-                        Err(_) => {
-                            self.hub.shards.counters.interrupted_receive();
-                            ear = None;
-                        }
+                        Err(_) => ear = None,
                     },
                     answers = &mut blocked => break answers,
                     () = self.hub.changed[self.number].notified() => {
@@ -120,6 +118,10 @@ impl Desk {
                 }
             }
         };
+        // If the read failed as well, that is counted, once.
+        if listened && ear.is_none() && answers.is_ok() {
+            self.hub.shards.counters.interrupted_receive();
+        }
         self.ear = ear;
         answers
     }
