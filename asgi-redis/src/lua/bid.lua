@@ -1,5 +1,6 @@
--- Says how many messages of which channels a process takes at once, while it waits. Only channels
--- on which nothing is stored: the read that follows would take it at once, without closing bids.
+-- Says how many messages of which channels a process takes at once, while it waits. Of the ordered
+-- ones only those on which nothing is stored: the read that follows would take it at once, and
+-- leave the bids open.
 --
 -- ARGV  prefix; for how long, in ms; for each bid: its name, how many messages, how many queues,
 --       and those
@@ -10,8 +11,9 @@ while at <= #ARGV do
   local bid, queues = ARGV[at], tonumber(ARGV[at + 2])
   call('SET', prefix .. ':bid:' .. bid, ARGV[at + 1], 'PX', life)
   for number = at + 3, at + 2 + queues do
-    if call('EXISTS', prefix .. ARGV[number]) == 0 then
-      local bids = prefix .. ':bids:' .. ARGV[number]
+    local queue = ARGV[number]
+    if not is_ordered(queue) or call('EXISTS', prefix .. queue) == 0 then
+      local bids = prefix .. ':bids:' .. queue
       call('SADD', bids, bid)
       call('PEXPIRE', bids, life)
     end

@@ -76,10 +76,17 @@ local function hand_over(prefix, queue, digits, life, body)
   return false
 end
 
--- No message for the queue is given to anyone until he has taken what is stored there now and bids
--- again. A blocking read takes a reference long before its reader withdraws its bids.
+-- Whether the order of the queue's messages matters: it has one reader.
+local function is_ordered(queue)
+  return string.find(queue, '[!?]') ~= nil
+end
+
+-- No message for an ordered queue is given to its reader until he has taken what is stored now, and
+-- bids again: his blocking read takes a reference long before he withdraws his bids.
 local function close_bids(prefix, queue)
-  call('DEL', prefix .. ':bids:' .. queue)
+  if is_ordered(queue) then
+    call('DEL', prefix .. ':bids:' .. queue)
+  end
 end
 
 -- Ends the bids of a process, and tells it so, behind everything it was given; returns whether it

@@ -16,7 +16,7 @@ use crate::shard::milliseconds;
 use super::{Desk, READ_LIMIT};
 
 /// How long no attempt to listen is made after one that failed.
-const LISTEN_AGAIN: Duration = Duration::from_secs(10);
+const LISTEN_AGAIN: Duration = Duration::from_secs(1);
 
 /// What begins a mark, and no message.
 const MARK: &str = "=";
