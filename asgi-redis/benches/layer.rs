@@ -124,12 +124,12 @@ fn redis_alone(server: &RedisServer) -> Outcome<f64> {
     let arguments = [
         "asgi:alone",
         "asgi:",
-        &body,
         "60000",
+        "asgi-meta:#global#:",
+        &body,
         &capacity,
         "0000__rand_int__0000000",
         "asgi-meta:alone:",
-        "asgi-meta:#global#:",
         "1",
     ];
     let sends = benchmark(server, &send, &arguments)?;

@@ -4,13 +4,14 @@ use asgiref::codec::Codec;
 use asgiref::config::{LayerConfigBuilder, LayerSettings, Options};
 use asgiref::{Error, LayerConfig, Result};
 
-use crate::connection::{Address, ConnectionOptions, PORT, Resolver, Server};
+use crate::connection::{Address, Command, ConnectionOptions, PORT, Resolver, Server};
 use crate::counters::Counters;
 use crate::groups::Hints;
 use crate::keys::{Keys, Unique};
 use crate::layer::RedisChannelLayer;
 use crate::ring::Ring;
-use crate::shard::{Shard, Shards};
+use crate::script;
+use crate::shard::{Shard, Shards, milliseconds};
 
 /// The prefixes of Python's layer.
 const PREFIX: &str = "asgi:";
@@ -88,12 +89,20 @@ impl Common {
         let hands_over = servers.iter().all(|(_, tag)| tag.is_empty());
         let all: Vec<Shard> = servers
             .into_iter()
-            .map(|(resolver, tag)| Shard {
-                server: Server::new(resolver, self.connection.clone()),
-                keys: Keys::new(
+            .map(|(resolver, tag)| {
+                let keys = Keys::new(
                     format!("{}{tag}", self.prefix),
                     format!("{}{tag}", self.stats_prefix),
-                ),
+                );
+                let common = Command::arguments(128)
+                    .arg(keys.prefix())
+                    .int(milliseconds(config.message_expiry()))
+                    .arg(keys.global_statistics());
+                Shard {
+                    server: Server::new(resolver, self.connection.clone()),
+                    sends: script::SEND.batches(&common),
+                    keys,
+                }
             })
             .collect();
         Ok(Shards {

@@ -12,7 +12,6 @@ use crate::connection::{Command, Reply};
 use crate::counters::Figures;
 use crate::keys::digest;
 use crate::receive::Hub;
-use crate::script;
 use crate::shard::{Dead, Shards};
 
 /// A channel layer over one Redis server or several.
@@ -169,17 +168,14 @@ async fn send_to(
 ) -> Result<bool, crate::Error> {
     let shard = shards.get(index);
     let queue = channel.non_local();
-    let command = script::SEND
-        .command([shard.keys.queue(queue)], body.len() + 256)
-        .arg(shard.keys.prefix())
+    let arguments = Command::arguments(body.len() + 192)
         .arg(body)
-        .int(shards.expiry_ms())
         .int(shards.capacity_of(channel, index))
         .arg(shards.unique.tail(&digest(channel.as_str()), false))
         .arg(shard.keys.statistics(queue))
-        .arg(shard.keys.global_statistics())
         .int(u8::from(is_last));
-    let reply = script::SEND.run(&shard.server, command).await?;
+    let list = shard.keys.queue(queue);
+    let reply = shard.sends.run(&shard.server, list, arguments).await?;
     let misunderstood =
         || crate::Error::protocol(shard.server.name(), "the send script's answer is not known");
     let [sent, dead] = reply

@@ -5,7 +5,7 @@ use std::sync::{Arc, LazyLock};
 use bytes::Bytes;
 use sha1::{Digest as _, Sha1};
 
-use crate::connection::{Command, Line, Reply, Server, encode_words};
+use crate::connection::{Batch, Command, Line, Part, Reply, Server, Work, encode_words};
 use crate::error::{Error, Result};
 
 /// A script, called by its hash; its text is sent to servers that do not have it.
@@ -65,9 +65,47 @@ impl Script {
         }
     }
 
+    /// What calls of this script have in common that are made together, by hash and by text;
+    /// `common` are the first arguments of each.
+    pub(crate) fn batches(&self, common: &Command) -> Batches {
+        let batch = |(head, words): &(Bytes, usize)| {
+            let script = Command::with_head(head.clone(), *words, 0);
+            Arc::new(Batch::new(script, common.clone()))
+        };
+        Batches {
+            by_hash: batch(&self.by_hash),
+            by_text: batch(&self.by_text),
+        }
+    }
+
     fn with_text(&self, command: &Command) -> Command {
         let (head, words) = &self.by_text;
         command.headed(head.clone(), *words)
+    }
+}
+
+/// A script of which several calls are made together.
+#[derive(Debug)]
+pub(crate) struct Batches {
+    by_hash: Arc<Batch>,
+    by_text: Arc<Batch>,
+}
+
+impl Batches {
+    /// Has a call executed, as [`Script::run`] does.
+    pub(crate) async fn run(
+        &self,
+        server: &Server,
+        key: impl AsRef<[u8]>,
+        arguments: Command,
+    ) -> Result<Reply> {
+        let part = Part::new(&self.by_hash, key, arguments);
+        match server.work(&Work::Part(part.clone())).await {
+            Err(error) if is_unknown(&error) => {
+                server.work(&Work::Part(part.of(&self.by_text))).await
+            }
+            answer => answer,
+        }
     }
 }
 

@@ -12,13 +12,15 @@ use crate::error::Result;
 use crate::groups::Hints;
 use crate::keys::{Keys, Unique};
 use crate::ring::Ring;
-use crate::script;
+use crate::script::{self, Batches};
 
 /// One server, or one part of a cluster, and the names of the keys there.
 #[derive(Debug)]
 pub(crate) struct Shard {
     pub(crate) server: Server,
     pub(crate) keys: Keys,
+    /// Sends, which are made together.
+    pub(crate) sends: Batches,
 }
 
 /// The servers and how they are used.

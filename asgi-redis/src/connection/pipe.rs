@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use tokio::time::{Instant, Interval, MissedTickBehavior, interval};
 use tokio_util::io::poll_read_buf;
 
+use super::batch::{self, Part};
 use super::options::ConnectionOptions;
 use super::resp::{self, Command, Reply};
 use super::stream::Stream;
@@ -24,6 +25,11 @@ const QUEUE: usize = 4096;
 
 /// How many commands are taken from the queue at once.
 const BATCH: usize = 256;
+
+/// How many calls of a script are made with one command, and how many bytes of them, beyond the
+/// last call.
+const MAX_PARTS: usize = 64;
+const MAX_PARTS_LEN: usize = 256 << 10;
 
 /// No further commands are taken while so many bytes wait to be written.
 const MAX_UNWRITTEN: usize = 1 << 20;
@@ -43,9 +49,19 @@ pub(crate) struct Pipe {
     response_timeout: Duration,
 }
 
+/// What is to be done at a server.
+#[derive(Clone, Debug)]
+pub(crate) enum Work {
+    Command(Arc<Command>),
+    /// A call of a script that may be made together with others.
+    Part(Part),
+}
+
+type Answer = oneshot::Sender<Result<Reply>>;
+
 struct Request {
-    command: Arc<Command>,
-    answer: oneshot::Sender<Result<Reply>>,
+    work: Work,
+    answer: Answer,
     limit: Duration,
 }
 
@@ -63,7 +79,8 @@ impl Pipe {
             stream,
             server: Arc::clone(server),
             queue,
-            batch: Vec::with_capacity(BATCH),
+            requests: Vec::with_capacity(BATCH),
+            has_rested: false,
             unwritten: BytesMut::new(),
             unread: BytesMut::with_capacity(READ),
             due: VecDeque::new(),
@@ -90,14 +107,14 @@ impl Pipe {
         !self.requests.is_closed()
     }
 
-    /// Sends a command and waits for the answer.
+    /// Sends a command, or has it sent with others, and waits for the answer.
     ///
     /// `Err(Unsent)` if the connection was over before the command was taken: it can be sent
     /// elsewhere.
-    pub(crate) async fn call(&self, command: &Arc<Command>) -> Result<Result<Reply>, Unsent> {
+    pub(crate) async fn call(&self, work: &Work) -> Result<Result<Reply>, Unsent> {
         let (answer, answered) = oneshot::channel();
         let request = Request {
-            command: Arc::clone(command),
+            work: work.clone(),
             answer,
             limit: self.response_timeout,
         };
@@ -120,7 +137,7 @@ impl Pipe {
         for command in commands {
             let (answer, answered) = oneshot::channel();
             let request = Request {
-                command,
+                work: Work::Command(command),
                 answer,
                 limit: self.response_timeout,
             };
@@ -141,16 +158,41 @@ pub(crate) struct Unsent;
 
 /// A command that was taken over and not answered yet.
 struct Due {
-    answer: Option<oneshot::Sender<Result<Reply>>>,
+    answers: Answers,
     since: Instant,
     limit: Duration,
+}
+
+/// Who waits for the answer to a command.
+enum Answers {
+    Nobody,
+    One(Answer),
+    /// The callers whose parts it was made of.
+    Parts(Vec<Answer>),
+}
+
+impl Answers {
+    fn fail(self, error: &Error) {
+        match self {
+            Self::Nobody => {}
+            Self::One(answer) => drop(answer.send(Err(error.clone()))),
+            Self::Parts(answers) => {
+                for answer in answers {
+                    drop(answer.send(Err(error.clone())));
+                }
+            }
+        }
+    }
 }
 
 struct Driver {
     stream: Box<dyn Stream>,
     server: Arc<str>,
     queue: mpsc::Receiver<Request>,
-    batch: Vec<Request>,
+    /// What was taken and not written yet.
+    requests: Vec<Request>,
+    /// Others have had their turn since the first of them was taken.
+    has_rested: bool,
     unwritten: BytesMut,
     unread: BytesMut,
     due: VecDeque<Due>,
@@ -177,9 +219,10 @@ impl Driver {
                 );
             }
             for due in self.due.drain(..) {
-                if let Some(answer) = due.answer {
-                    let _ = answer.send(Err(error.clone()));
-                }
+                due.answers.fail(&error);
+            }
+            for request in self.requests.drain(..) {
+                drop(request.answer.send(Err(error.clone())));
             }
         }
     }
@@ -194,7 +237,11 @@ impl Driver {
                 self.tick()?;
                 progress = true;
             }
-            if self.closing && self.due.is_empty() && self.unwritten.is_empty() {
+            if self.closing
+                && self.requests.is_empty()
+                && self.due.is_empty()
+                && self.unwritten.is_empty()
+            {
                 return Poll::Ready(Ok(()));
             }
             if !progress {
@@ -203,29 +250,77 @@ impl Driver {
         }
     }
 
+    /// Takes what callers want, after others on this thread have had their turn, so that what they
+    /// want goes out with it.
     fn take_requests(&mut self, context: &mut Context<'_>) -> bool {
-        if self.closing || self.unwritten.len() >= MAX_UNWRITTEN {
+        if self.unwritten.len() >= MAX_UNWRITTEN {
             return false;
         }
-        match self.queue.poll_recv_many(context, &mut self.batch, BATCH) {
-            Poll::Pending => false,
-            Poll::Ready(0) => {
-                self.closing = true;
-                true
-            }
-            Poll::Ready(_) => {
-                self.last_use = self.now;
-                for request in self.batch.drain(..) {
-                    request.command.write(&mut self.unwritten);
-                    self.due.push_back(Due {
-                        answer: Some(request.answer),
-                        since: self.now,
-                        limit: request.limit,
-                    });
-                }
-                true
-            }
+        let room = BATCH - self.requests.len();
+        if room > 0 && !self.closing {
+            let taken = self.queue.poll_recv_many(context, &mut self.requests, room);
+            self.closing = taken == Poll::Ready(0);
         }
+        if self.requests.is_empty() {
+            return false;
+        }
+        if !std::mem::replace(&mut self.has_rested, true) {
+            context.waker().wake_by_ref();
+            return false;
+        }
+        self.has_rested = false;
+        self.last_use = self.now;
+        self.encode_requests();
+        true
+    }
+
+    fn encode_requests(&mut self) {
+        let mut requests = std::mem::take(&mut self.requests);
+        let mut waiting = requests.drain(..).peekable();
+        while let Some(Request {
+            work,
+            answer,
+            limit,
+        }) = waiting.next()
+        {
+            let answers = match work {
+                Work::Command(command) => {
+                    command.write(&mut self.unwritten);
+                    Answers::One(answer)
+                }
+                Work::Part(part) => {
+                    let mut size = part.len();
+                    let (mut parts, mut answers) = (vec![part], vec![answer]);
+                    while parts.len() < MAX_PARTS && size < MAX_PARTS_LEN {
+                        let next = waiting.next_if(|request| match &request.work {
+                            Work::Part(part) => part.goes_with(&parts[0]),
+                            Work::Command(_) => false,
+                        });
+                        let Some(Request {
+                            work: Work::Part(part),
+                            answer,
+                            ..
+                        }) = next
+                        else {
+                            break;
+                        };
+                        size += part.len();
+                        parts.push(part);
+                        answers.push(answer);
+                    }
+                    batch::write(&parts, &mut self.unwritten);
+                    Answers::Parts(answers)
+                }
+            };
+            self.due.push_back(Due {
+                answers,
+                since: self.now,
+                limit,
+            });
+        }
+        drop(waiting);
+        // Keeps its room.
+        self.requests = requests;
     }
 
     fn write(&mut self, context: &mut Context<'_>) -> Result<bool> {
@@ -288,8 +383,21 @@ impl Driver {
         if let Some(next) = self.due.front_mut() {
             next.since = self.now;
         }
-        if let Some(answer) = due.answer {
-            let _ = answer.send(reply.or_refusal(&self.server));
+        match (due.answers, reply) {
+            (Answers::Nobody, _) => {}
+            (Answers::One(answer), reply) => drop(answer.send(reply.or_refusal(&self.server))),
+            (Answers::Parts(answers), Reply::Array(replies)) if answers.len() == replies.len() => {
+                for (answer, reply) in answers.into_iter().zip(replies) {
+                    drop(answer.send(reply.or_refusal(&self.server)));
+                }
+            }
+            (parts @ Answers::Parts(_), reply) => match reply.or_refusal(&self.server) {
+                Err(error) => parts.fail(&error),
+                Ok(_) => {
+                    let reason = "an answer to several calls is not one for each";
+                    parts.fail(&Error::protocol(&self.server, reason));
+                }
+            },
         }
         Ok(())
     }
@@ -305,7 +413,7 @@ impl Driver {
             None if self.now.duration_since(self.last_use) >= self.keepalive => {
                 Command::new("PING").write(&mut self.unwritten);
                 self.due.push_back(Due {
-                    answer: None,
+                    answers: Answers::Nobody,
                     since: self.now,
                     limit: self.ping_timeout,
                 });

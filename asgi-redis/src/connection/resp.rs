@@ -34,6 +34,11 @@ impl Command {
         Self::with_head(head, words, 0)
     }
 
+    /// Arguments alone, with room for `size` bytes of them.
+    pub(crate) fn arguments(size: usize) -> Self {
+        Self::with_head(Bytes::new(), 0, size)
+    }
+
     /// A command whose words are encoded already, with room for `size` bytes of arguments.
     pub(crate) fn with_head(head: Bytes, words: usize, size: usize) -> Self {
         Self {
@@ -76,9 +81,24 @@ impl Command {
 
     pub(crate) fn write(&self, out: &mut BytesMut) {
         out.reserve(self.head.len() + self.arguments.len() + 24);
-        put_head(out, b'*', self.words + self.count);
+        put_head(out, b'*', self.count());
+        self.write_words(out);
+    }
+
+    /// How many words it has.
+    pub(super) const fn count(&self) -> usize {
+        self.words + self.count
+    }
+
+    /// The words without what says how many they are.
+    pub(super) fn write_words(&self, out: &mut BytesMut) {
         out.put_slice(&self.head);
         out.put_slice(&self.arguments);
+    }
+
+    /// The arguments of a command without a name.
+    pub(super) fn encoded(&self) -> &[u8] {
+        &self.arguments
     }
 }
 
@@ -93,14 +113,14 @@ pub(crate) fn encode_words<W: AsRef<[u8]>>(words: impl IntoIterator<Item = W>) -
     (head.freeze(), count)
 }
 
-fn put_string(out: &mut BytesMut, string: &[u8]) {
+pub(super) fn put_string(out: &mut BytesMut, string: &[u8]) {
     out.reserve(string.len() + 24);
     put_head(out, b'$', string.len());
     out.put_slice(string);
     out.put_slice(b"\r\n");
 }
 
-fn put_head(out: &mut BytesMut, kind: u8, number: usize) {
+pub(super) fn put_head(out: &mut BytesMut, kind: u8, number: usize) {
     let mut digits = [0; 40];
     out.put_u8(kind);
     out.put_slice(format_int(number as i128, &mut digits));

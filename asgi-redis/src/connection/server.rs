@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep, sleep_until, timeout};
 use super::address::Address;
 use super::line::Line;
 use super::options::ConnectionOptions;
-use super::pipe::{Pipe, Unsent};
+use super::pipe::{Pipe, Unsent, Work};
 use super::resp::{Command, Reply};
 use super::stream;
 use crate::counters::Counters;
@@ -86,11 +86,16 @@ impl Server {
     /// It is only sent again if it certainly was not executed: because it never left, or because
     /// the server said that it cannot do anything at the moment.
     pub(crate) async fn call(&self, command: &Arc<Command>) -> Result<Reply> {
+        self.work(&Work::Command(Arc::clone(command))).await
+    }
+
+    /// The same for what may be done together with others' work.
+    pub(crate) async fn work(&self, work: &Work) -> Result<Reply> {
         let deadline = Instant::now() + self.options.connect_timeout;
         let mut pause = FIRST_PAUSE;
         loop {
             let pipe = self.pipe().await?;
-            let error = match pipe.call(command).await {
+            let error = match pipe.call(work).await {
                 Err(Unsent) => continue,
                 Ok(Err(error)) if error.is_refused_for_now() => error,
                 Ok(answer) => return answer,

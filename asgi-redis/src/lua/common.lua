@@ -10,13 +10,14 @@ local ticks = string.format('%09x', math.floor(now * 16))
 -- Dead heads looked at in one call; what is left is left to the next call.
 local MAX_DEAD = 500
 
--- Counts messages, in all and in this second, for the channel and for all channels.
+-- Counts messages, in all and in this second, for the channel and for all channels. Lifetimes are
+-- renewed with the first of a second.
 local function count(stem, lifetime, what, by)
   call('INCRBY', stem .. what, by)
-  call('EXPIRE', stem .. what, lifetime)
   local rate = stem .. what .. '_per_second:' .. clock[1]
   if call('INCRBY', rate, by) == by then
     call('EXPIRE', rate, 3)
+    call('EXPIRE', stem .. what, lifetime)
   end
 end
 
