@@ -133,7 +133,7 @@ fn redis_alone(server: &RedisServer) -> Outcome<f64> {
         "1",
     ];
     let sends = benchmark(server, &send, &arguments)?;
-    let arguments = ["asgi:alone", "1", "1048576", "", "0"];
+    let arguments = ["asgi:alone", "1", "1", "1048576", "", "0"];
     let takes = benchmark(server, &take, &arguments)?;
     Ok(1.0 / (1.0 / sends + 1.0 / takes))
 }

@@ -1,15 +1,23 @@
 -- Takes messages off the heads of channels, one from each in turn.
 --
 -- KEYS  the lists of the queues
--- ARGV  how many messages; how many bytes may come before the last; the key of a message whose
+-- ARGV  how many messages at most; how many of those even if the others who read these channels
+--       get less; how many bytes may come before the last; the key of a message whose
 --       reference was taken already, or nothing, and the number of its list. If bids are to be
 --       withdrawn: the channel to tell it on, what to tell, the keys of the bids
 -- Returns whether there is more; number of the list and key for each message that was found to
 -- have expired; number of the list, key, body and remaining life in ms for each message; whether the
 -- withdrawal is heard.
 
-local limit = tonumber(ARGV[1])
-local room = tonumber(ARGV[2])
+local limit, least = tonumber(ARGV[1]), tonumber(ARGV[2])
+if limit > least then
+  local there = ARGV[4] ~= '' and 1 or 0
+  for _, list in ipairs(KEYS) do
+    there = there + call('LLEN', list)
+  end
+  limit = math.min(limit, math.max(least, math.floor(there / 2)))
+end
+local room = tonumber(ARGV[3])
 local dead, taken, messages = {}, {}, 0
 
 local function fetch(number, key)
@@ -40,8 +48,8 @@ local function fetch(number, key)
   room = room - #body
 end
 
-if ARGV[3] ~= '' then
-  fetch(tonumber(ARGV[4]), ARGV[3])
+if ARGV[4] ~= '' then
+  fetch(tonumber(ARGV[5]), ARGV[4])
 end
 
 local open = {}
@@ -70,5 +78,5 @@ for _, number in ipairs(open) do
     break
   end
 end
-local heard = ARGV[5] and withdraw(ARGV[5], ARGV[6], 7) or 0
+local heard = ARGV[6] and withdraw(ARGV[6], ARGV[7], 8) or 0
 return { more, dead, taken, heard }

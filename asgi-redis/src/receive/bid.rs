@@ -52,6 +52,7 @@ impl Given {
             return None;
         }
         let life = Duration::from_millis(integer(&word(&mut text)?)?);
+        let now = Instant::now();
         Some(Self {
             class,
             parcel: Parcel {
@@ -60,7 +61,8 @@ impl Given {
                 queue: ChannelName::new(queue).ok()?,
                 key: keys.body(&digits),
                 body: text,
-                expires: Instant::now().checked_add(life)?,
+                taken: now,
+                expires: now.checked_add(life)?,
             },
         })
     }

@@ -13,6 +13,8 @@ pub(crate) struct Parcel {
     pub(super) queue: ChannelName,
     pub(super) key: Bytes,
     pub(super) body: Bytes,
+    /// When it was taken off the server.
+    pub(super) taken: Instant,
     /// When it expires.
     pub(super) expires: Instant,
 }

@@ -2,6 +2,7 @@
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
+use std::time::Duration;
 
 use asgiref::{ChannelKind, ChannelName};
 use bytes::Bytes;
@@ -14,9 +15,16 @@ use crate::ring::Ring;
 use super::bid::{Bid, Given, MAX_BIDS, MAX_LIMIT};
 use super::parcel::{Parcel, Ready};
 
-/// The most messages of a process-specific channel that are taken for a caller who has not asked
-/// for them yet, but surely will.
+/// The most messages that are taken for callers who have not asked for them yet, but surely will:
+/// of a process-specific channel, and of channels that other processes read, too.
 const MAX_AHEAD: usize = 64;
+const MAX_SHARED_AHEAD: usize = 16;
+
+/// After how long such messages of channels that others read go back, if nobody asked for them.
+const STALE: Duration = Duration::from_millis(50);
+
+/// For how long then no more is taken than was asked for.
+const NONE_AHEAD: Duration = Duration::from_secs(10);
 
 /// How many sets of channels that nobody waits on at the moment are remembered.
 const MAX_IDLE_CLASSES: usize = 32;
@@ -48,6 +56,8 @@ pub(super) struct DeskState {
     pub(super) at_rest: bool,
     /// Whether messages are on their way back to the server.
     pub(super) putting_back: bool,
+    /// When to look for messages that go back because nobody asked for them.
+    pub(super) stale_at: Option<Instant>,
     /// The mark that was found on the server.
     pub(super) data: Option<Bytes>,
 }
@@ -75,6 +85,8 @@ struct Class {
     bids: Vec<Option<usize>>,
     /// How many messages to take beyond what was asked for.
     ahead: usize,
+    /// Until when nothing is.
+    none_ahead: Option<Instant>,
     /// The last caller gave up: nothing may be taken for it.
     abandoned: bool,
 }
@@ -94,8 +106,31 @@ pub(super) struct Claim {
     callers: VecDeque<Answer<Ready>>,
     /// How many those were.
     count: usize,
-    /// How many messages may be taken.
+    /// How many messages may be taken beyond that, and whether others may want those.
+    ahead: usize,
+    is_shared: bool,
+}
+
+/// How many messages to take.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Wants {
     pub(super) limit: usize,
+    /// How many, if not twice as many as more are there.
+    pub(super) least: usize,
+}
+
+impl Wants {
+    pub(super) const ONE: Self = Self { limit: 1, least: 1 };
+}
+
+impl Claim {
+    pub(super) fn wants(&self) -> Wants {
+        let limit = self.count + self.ahead;
+        Wants {
+            limit,
+            least: if self.is_shared { self.count } else { limit },
+        }
+    }
 }
 
 impl State {
@@ -338,11 +373,13 @@ impl State {
             return None;
         }
         *claimed += share;
+        let (callers, ahead) = (waiting.drain(..share).collect(), *ahead);
         Some(Claim {
             class: Arc::clone(class),
-            callers: waiting.drain(..share).collect(),
+            callers,
             count: share,
-            limit: share + *ahead,
+            ahead,
+            is_shared: class[0].kind() == ChannelKind::Normal,
         })
     }
 
@@ -365,7 +402,13 @@ impl State {
     }
 
     /// Hands out what came for a claim; returns whether callers are left who wait on.
-    pub(super) fn settle(&mut self, mut claim: Claim, came: Vec<Ready>, more: bool) -> bool {
+    pub(super) fn settle(
+        &mut self,
+        shard: usize,
+        mut claim: Claim,
+        came: Vec<Ready>,
+        more: bool,
+    ) -> bool {
         let filled = came.len() >= claim.callers.len();
         let surplus = came.len() > claim.callers.len();
         let mut rest = VecDeque::new();
@@ -382,14 +425,16 @@ impl State {
                 }
             }
         }
-        let mut left = false;
+        let (mut left, mut keeps) = (false, false);
         if let Some(class) = self.classes.get_mut(&claim.class) {
             class.claimed -= claim.count.min(class.claimed);
-            class.ahead = match (class.may_read_ahead(), filled && more) {
-                (true, true) => (class.ahead * 2).clamp(1, MAX_AHEAD),
-                (true, false) if surplus => class.ahead,
-                _ => 0,
+            let most = class.most_ahead();
+            class.ahead = match filled && more {
+                true => (class.ahead * 2).max(1).min(most),
+                false if surplus => class.ahead.min(most),
+                false => 0,
             };
+            keeps = most > 0 && !class.abandoned;
             while let Some(caller) = claim.callers.pop_back() {
                 if !caller.is_closed() {
                     class.waiting.push_front(caller);
@@ -398,7 +443,17 @@ impl State {
             }
         }
         for ready in rest {
-            self.keep(ready, false);
+            match self.offer(ready) {
+                Some(ready) if keeps => {
+                    self.keep_here(ready, false);
+                    if claim.is_shared {
+                        let stale_at = &mut self.desks[shard].stale_at;
+                        stale_at.get_or_insert_with(|| Instant::now() + STALE);
+                    }
+                }
+                Some(ready) => self.keep(ready, false),
+                None => {}
+            }
         }
         left
     }
@@ -442,6 +497,41 @@ impl State {
         desk.at_rest = false;
         desk.putting_back = !returns.is_empty();
         returns
+    }
+
+    /// Has messages put back that were taken off a channel that others read, for callers who did
+    /// not come.
+    pub(super) fn return_stale(&mut self, shard: usize, now: Instant) {
+        let desk = &mut self.desks[shard];
+        desk.stale_at = None;
+        for (queue, waiting) in &mut self.here {
+            if queue.kind() != ChannelKind::Normal {
+                continue;
+            }
+            let before = desk.returns.len();
+            waiting.retain(|ready| match ready {
+                Ready::Parcel(parcel) if parcel.shard == shard => {
+                    if parcel.taken + STALE <= now {
+                        desk.returns.push(parcel.clone());
+                        return false;
+                    }
+                    let at = desk.stale_at.get_or_insert(parcel.taken + STALE);
+                    *at = (*at).min(parcel.taken + STALE);
+                    true
+                }
+                _ => true,
+            });
+            if desk.returns.len() == before {
+                continue;
+            }
+            for (channels, class) in &mut self.classes {
+                if channels.contains(queue) {
+                    class.ahead = 0;
+                    class.none_ahead = Some(now + NONE_AHEAD);
+                }
+            }
+        }
+        self.here.retain(|_, waiting| !waiting.is_empty());
     }
 
     /// Takes all out that is kept here and can be put back.
@@ -564,6 +654,7 @@ impl Class {
             waiting: VecDeque::new(),
             claimed: 0,
             ahead: 0,
+            none_ahead: None,
             abandoned: false,
         }
     }
@@ -580,6 +671,21 @@ impl Class {
             MAX_LIMIT
         } else {
             self.waiting.len().min(MAX_LIMIT)
+        }
+    }
+
+    /// How many messages may be taken beyond what was asked for, now.
+    fn most_ahead(&self) -> usize {
+        if self.may_read_ahead() {
+            return MAX_AHEAD;
+        }
+        let queues = || self.queues.iter().flat_map(|queues| queues.iter());
+        let is_shared = queues().all(|queue| queue.kind() == ChannelKind::Normal);
+        let is_allowed = self.none_ahead.is_none_or(|until| until <= Instant::now());
+        if is_shared && is_allowed && self.places() == 1 {
+            MAX_SHARED_AHEAD
+        } else {
+            0
         }
     }
 

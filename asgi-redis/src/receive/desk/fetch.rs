@@ -9,7 +9,7 @@ use crate::connection::{Line, Reply};
 use crate::error::{Error, Result};
 use crate::receive::bid::Given;
 use crate::receive::parcel::Parcel;
-use crate::receive::state::Claim;
+use crate::receive::state::{Claim, Wants};
 use crate::script;
 use crate::shard::Dead;
 
@@ -34,7 +34,7 @@ impl Desk {
         queues: &[ChannelName],
         popped: Option<(&str, &[u8])>,
     ) -> Result<Fetched> {
-        let taken = self.take(Some(line), queues, claim.limit, popped).await;
+        let taken = self.take(Some(line), queues, claim.wants(), popped).await;
         let (given, parcels, outcome) = match taken {
             Ok(Taken {
                 given,
@@ -50,7 +50,7 @@ impl Desk {
         let left = {
             let mut state = self.hub.lock();
             let came = state.admit(self.number, &claim, given, parcels);
-            state.settle(claim, came, more)
+            state.settle(self.number, claim, came, more)
         };
         if left && self.hub.shards.all.len() > 1 {
             // Other servers passed these callers over.
@@ -63,7 +63,7 @@ impl Desk {
         &mut self,
         line: Option<&mut Line>,
         queues: &[ChannelName],
-        limit: usize,
+        wants: Wants,
         popped: Option<(&str, &[u8])>,
     ) -> Result<Taken> {
         let keys = &self.hub.shards.get(self.number).keys;
@@ -72,7 +72,8 @@ impl Desk {
         let lists = rotated.iter().map(|queue| keys.queue(queue.as_str()));
         let mut command = script::TAKE
             .command(lists, 96)
-            .int(limit as i128)
+            .int(wants.limit as i128)
+            .int(wants.least as i128)
             .int(MAX_BYTES);
         match popped {
             Some((queue, key)) => {
@@ -148,6 +149,7 @@ impl Desk {
                 queue: queue(&message[0])?.clone(),
                 key: message[1].clone().into_bytes()?,
                 body: message[2].clone().into_bytes()?,
+                taken: now,
                 expires: now + life,
             });
         }

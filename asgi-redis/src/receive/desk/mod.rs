@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use asgiref::{ChannelKind, ChannelName};
 use rand::seq::SliceRandom as _;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::connection::{Ear, Line, jittered_pause};
 use crate::error::{Error, Result};
@@ -20,7 +20,7 @@ use crate::receive::Hub;
 use crate::shard::Shard;
 
 use super::parcel::Ready;
-use super::state::{Demand, Look};
+use super::state::{Demand, Look, Wants};
 
 /// How long a blocking read lasts at the server, in seconds. When a connection is lost unnoticed
 /// the server does not hand messages to it for longer than this.
@@ -146,7 +146,10 @@ impl Desk {
                 return Ok(Pass::Closed);
             }
             // Dropped only when the layer's last handle is; the notification outlives this wait.
-            self.hub.changed[self.number].notified().await;
+            tokio::select! {
+                () = self.hub.changed[self.number].notified() => {}
+                () = self.stale() => {}
+            }
             return Ok(Pass::Worked);
         }
         self.announce(&demand);
@@ -163,6 +166,17 @@ impl Desk {
         self.asked = false;
         self.wait(demand).await?;
         Ok(Pass::Worked)
+    }
+
+    /// Waits until messages that are kept for nobody any more are to be put back, and has it done.
+    async fn stale(&self) {
+        let at = self.hub.lock().desks[self.number].stale_at;
+        match at {
+            Some(at) => sleep_until(at).await,
+            None => std::future::pending().await,
+        }
+        self.hub.lock().return_stale(self.number, Instant::now());
+        self.hub.tell(&[self.number]);
     }
 
     fn shard(&self) -> &Shard {
@@ -196,7 +210,7 @@ impl Desk {
     }
 
     async fn look(&mut self, look: Look) -> Result<()> {
-        let taken = self.take(None, &look.queues, 1, None).await;
+        let taken = self.take(None, &look.queues, Wants::ONE, None).await;
         let answer = match taken {
             Ok(mut taken) => Ok(taken.parcels.pop().map(Ready::Parcel)),
             Err(error) => Err(error),

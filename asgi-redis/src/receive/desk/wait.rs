@@ -95,6 +95,7 @@ impl Desk {
                         Err(_) => ear = None,
                     },
                     answers = &mut blocked => break answers,
+                    () = self.stale() => {}
                     () = self.hub.changed[self.number].notified() => {
                         if !self.must_stop_waiting() {
                             self.raise_bids();
