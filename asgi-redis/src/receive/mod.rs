@@ -98,7 +98,7 @@ impl Hub {
     pub(crate) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
-        state.drain_here();
+        state.return_held();
         drop(state);
         self.tell_all();
     }
