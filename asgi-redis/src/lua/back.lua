@@ -11,7 +11,8 @@ for at = 2, #ARGV, 3 do
   if life > 0 then
     call('SET', key, ARGV[at + 2], 'PX', ARGV[at + 1])
   end
-  if life > 0 or call('EXISTS', key) == 1 then
+  -- An error where a cluster is moving it.
+  if life > 0 or redis.pcall('EXISTS', key) ~= 0 then
     call('LPUSH', list, key)
     returned = returned + 1
   end

@@ -7,7 +7,8 @@
 --       withdrawn: the channel to tell it on, what to tell, the keys of the bids
 -- Returns whether there is more; number of the list and key for each message that was found to
 -- have expired; number of the list, key, body and remaining life in ms for each message; whether the
--- withdrawal is heard.
+-- withdrawal is heard; number of the list and key of a message that cannot be read now, because its
+-- slot is on the way to another node.
 
 local limit, least = tonumber(ARGV[1]), tonumber(ARGV[2])
 if limit > least then
@@ -18,10 +19,14 @@ if limit > least then
   limit = math.min(limit, math.max(least, math.floor(there / 2)))
 end
 local room = tonumber(ARGV[3])
-local dead, taken, messages = {}, {}, 0
+local dead, taken, stuck, messages = {}, {}, {}, 0
 
 local function fetch(number, key)
   local body = redis.pcall('GET', key)
+  if type(body) == 'table' and not string.find(body.err, 'WRONGTYPE', 1, true) then
+    stuck = { number, key }
+    return
+  end
   if type(body) == 'table' then
     -- A key of another type, which is nobody's message: an error here would lose what was taken
     -- before. No message is empty, so the receiver finds out and counts it; the key stays.
@@ -56,10 +61,10 @@ local open = {}
 for number = 1, #KEYS do
   open[number] = number
 end
-while #open > 0 and messages < limit and room > 0 and #dead < 2 * MAX_DEAD do
+while #open > 0 and #stuck == 0 and messages < limit and room > 0 and #dead < 2 * MAX_DEAD do
   local still_open = {}
   for _, number in ipairs(open) do
-    if messages >= limit or room <= 0 then
+    if messages >= limit or room <= 0 or #stuck > 0 then
       break
     end
     local key = call('LPOP', KEYS[number])
@@ -79,4 +84,4 @@ for _, number in ipairs(open) do
   end
 end
 local heard = ARGV[6] and withdraw(ARGV[6], ARGV[7], 8) or 0
-return { more, dead, taken, heard }
+return { more, dead, taken, heard, stuck }

@@ -17,15 +17,22 @@ impl Hub {
         let options = self.shards.all.iter().map(|shard| shard.server.options());
         let longest = options.map(|options| options.connect_timeout + options.response_timeout);
         let end = Instant::now() + longest.max().unwrap_or_default();
-        self.lock().return_held();
-        self.tell_all();
-        while !self.lock().is_settled() {
+        while self.return_held() || !self.lock().is_settled() {
             if Instant::now() >= end {
                 tracing::warn!("messages taken off a server could not be put back");
                 return;
             }
             sleep(LOOK_AGAIN).await;
         }
+    }
+
+    /// Has put back what was taken before it was asked for; returns whether there was anything.
+    fn return_held(&self) -> bool {
+        let any = self.lock().return_held();
+        if any {
+            self.tell_all();
+        }
+        any
     }
 }
 

@@ -3,7 +3,8 @@
 use std::time::Duration;
 
 use asgiref::ChannelName;
-use tokio::time::Instant;
+use bytes::Bytes;
+use tokio::time::{Instant, sleep};
 
 use crate::connection::{Line, Reply};
 use crate::error::{Error, Result};
@@ -17,6 +18,9 @@ use super::Desk;
 
 /// How many bytes of messages one request takes, beyond the last message.
 const MAX_BYTES: u32 = 1 << 20;
+
+/// How long to leave a message alone that cannot be read.
+const STUCK: Duration = Duration::from_millis(20);
 
 impl Desk {
     /// Counts a failure after which messages may be lost.
@@ -40,6 +44,7 @@ impl Desk {
                 given,
                 parcels,
                 more,
+                ..
             }) => {
                 let came = !(given.is_empty() && parcels.is_empty());
                 (given, parcels, Ok(Fetched { came, more }))
@@ -106,6 +111,17 @@ impl Desk {
         if let Some(withdrawal) = withdrawal {
             taken.given = self.hear_out(&withdrawal.mark, heard).await;
         }
+        if let Some((queue, key)) = taken.stuck.take() {
+            if let Err(error) = self.put_reference_back(queue.as_str(), &key).await {
+                self.hub.shards.counters.interrupted_receive();
+                tracing::warn!(
+                    channel = %queue,
+                    error = &error as &dyn std::error::Error,
+                    "a message is lost: it cannot be read, nor put back",
+                );
+            }
+            sleep(STUCK).await;
+        }
         if let Err(error) = self.hub.shards.expire(&dead).await {
             tracing::debug!(
                 error = &error as &dyn std::error::Error,
@@ -122,7 +138,8 @@ impl Desk {
         reply: Reply,
         queues: &[&ChannelName],
     ) -> Option<(Taken, Vec<Dead>, Option<i64>)> {
-        let [more, dead, messages, heard] = <[Reply; 4]>::try_from(reply.into_array()?).ok()?;
+        let [more, dead, messages, heard, stuck] =
+            <[Reply; 5]>::try_from(reply.into_array()?).ok()?;
         let queue = |number: &Reply| {
             let index = usize::try_from(number.as_int()?).ok()?.checked_sub(1)?;
             queues.get(index).copied()
@@ -153,8 +170,13 @@ impl Desk {
                 expires: now + life,
             });
         }
+        let stuck = match &stuck.into_array()?[..] {
+            [number, key] => Some((queue(number)?.clone(), key.clone().into_bytes()?)),
+            _ => None,
+        };
         let taken = Taken {
             given: Vec::new(),
+            stuck,
             parcels,
             more: more.as_int()? > 0,
         };
@@ -173,6 +195,8 @@ pub(super) struct Fetched {
 pub(super) struct Taken {
     /// What was given before.
     given: Vec<Given>,
+    /// A message that cannot be read at the moment: its channel and its key.
+    stuck: Option<(ChannelName, Bytes)>,
     pub(super) parcels: Vec<Parcel>,
     /// Whether there is more.
     more: bool,

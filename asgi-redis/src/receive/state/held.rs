@@ -119,18 +119,21 @@ impl State {
         self.here.retain(|_, waiting| !waiting.is_empty());
     }
 
-    /// Has put back what is kept here, if it can be.
-    pub(in crate::receive) fn return_held(&mut self) {
+    /// Has put back what is kept here, if it can be; returns whether there was anything.
+    pub(in crate::receive) fn return_held(&mut self) -> bool {
+        let mut any = false;
         for waiting in self.here.values_mut() {
             waiting.retain(|ready| match ready {
                 Ready::Parcel(parcel) => {
                     self.desks[parcel.shard].returns.push(parcel.clone());
+                    any = true;
                     false
                 }
                 Ready::Opened { .. } => true,
             });
         }
         self.here.retain(|_, waiting| !waiting.is_empty());
+        any
     }
 
     /// The message, if no caller waits for it.
