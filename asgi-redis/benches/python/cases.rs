@@ -27,6 +27,9 @@ const LOAD: Duration = Duration::from_secs(3);
 /// A thing to measure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Case {
+    /// One process sends and receives: each message when the one before has come, in ours
+    /// [`AT_ONCE`] at a time.
+    Alone,
     /// One process sends and another receives, each one message after the other: what a program
     /// of one thread that blocks can do.
     Serial,
@@ -41,10 +44,17 @@ pub(crate) enum Case {
 }
 
 impl Case {
-    pub(crate) const ALL: [Self; 4] = [Self::Serial, Self::Pairs, Self::Http, Self::Group];
+    pub(crate) const ALL: [Self; 5] = [
+        Self::Alone,
+        Self::Serial,
+        Self::Pairs,
+        Self::Http,
+        Self::Group,
+    ];
 
     pub(crate) const fn name(self) -> &'static str {
         match self {
+            Self::Alone => "alone",
             Self::Serial => "serial",
             Self::Pairs => "pairs",
             Self::Http => "http",
@@ -54,6 +64,7 @@ impl Case {
 
     pub(crate) fn measure(self, rounds: usize) -> Outcome<Comparison> {
         match self {
+            Self::Alone => alone(rounds),
             Self::Serial => pairs(rounds, 1, 20_000),
             Self::Pairs => pairs(rounds, AT_ONCE, 100_000),
             Self::Http => http(rounds),
@@ -64,6 +75,36 @@ impl Case {
 
 /// Python's process handles fewer messages, so that its turn does not take longer.
 const PYTHON_PAIRS: usize = 5_000;
+
+fn alone(rounds: usize) -> Outcome<Comparison> {
+    let server = RedisServer::start();
+    let ours = Side::Ours { at_once: AT_ONCE };
+    let mut ours = Peer::start(ours, "both", &server, 20 * PYTHON_PAIRS)?;
+    let mut theirs = Peer::start(Side::Python, "both", &server, PYTHON_PAIRS)?;
+    let mut comparison = Comparison {
+        what: "messages sent and received by one process",
+        unit: "per second",
+        better: Better::More,
+        target: Some(20.0),
+        ours: Vec::new(),
+        theirs: Vec::new(),
+    };
+    for round in 0..=rounds {
+        let turns = [
+            (&mut ours, &mut comparison.ours),
+            (&mut theirs, &mut comparison.theirs),
+        ];
+        for (peer, samples) in turns {
+            peer.begin()?;
+            let done = peer.done()?;
+            if round > 0 {
+                let figure = done.messages as f64 / done.at;
+                samples.push(Sample { figure, lost: 0 });
+            }
+        }
+    }
+    Ok(comparison)
+}
 
 fn pairs(rounds: usize, at_once: usize, count: usize) -> Outcome<Comparison> {
     let server = RedisServer::start();

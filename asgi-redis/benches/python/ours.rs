@@ -63,6 +63,7 @@ impl Peer {
             "join" => self.join().await,
             "send" => self.send().await,
             "receive" => self.receive("pairs").await,
+            "both" => self.both().await,
             "send-group" => self.send_group().await,
             "receive-group" => self.receive("daphne.response.AbCdEf!").await,
             other => Err(format!("no role {other}").into()),
@@ -94,6 +95,20 @@ impl Peer {
             ended??;
         }
         Ok(self.began(begin))
+    }
+
+    async fn both(&self) -> Outcome<Done> {
+        let channel = ChannelName::new("both")?;
+        let begin = now();
+        let mut tasks = JoinSet::new();
+        for task in 0..self.at_once {
+            let share = share(self.count, self.at_once, task);
+            tasks.spawn(send_and_take(self.layer.clone(), channel.clone(), share));
+        }
+        while let Some(ended) = tasks.join_next().await {
+            ended??;
+        }
+        Ok(self.began(now() - begin))
     }
 
     async fn send_group(&self) -> Outcome<Done> {
@@ -133,6 +148,19 @@ impl Peer {
 async fn send(layer: RedisChannelLayer, channel: ChannelName, count: usize) -> asgiref::Result<()> {
     for _ in 0..count {
         layer.send(&channel, content()).await?;
+    }
+    Ok(())
+}
+
+async fn send_and_take(
+    layer: RedisChannelLayer,
+    channel: ChannelName,
+    count: usize,
+) -> asgiref::Result<()> {
+    let channels = [channel.clone()];
+    for _ in 0..count {
+        layer.send(&channel, content()).await?;
+        layer.receive(&channels).await?;
     }
     Ok(())
 }

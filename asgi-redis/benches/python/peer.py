@@ -3,7 +3,8 @@
     peer.py ROLE URL COUNT
 
 For each line of standard input it does once what its role says with COUNT messages, and writes a
-line: when it began or ended (Unix time in seconds), and how many messages it was.
+line: when it began to send or ended receiving (Unix time in seconds), or how long it took if it did
+both, and how many messages it was.
 """
 
 import sys
@@ -32,6 +33,14 @@ def join(layer, count):
     return begin, count
 
 
+def both(layer, count):
+    begin = time.time()
+    for _ in range(count):
+        layer.send("both", MESSAGE)
+        layer.receive(["both"], block=True)
+    return time.time() - begin, count
+
+
 def send_group(layer, count):
     begin = time.time()
     layer.send_group("crowd", MESSAGE)
@@ -58,6 +67,7 @@ ROLES = {
     "join": join,
     "send": send,
     "receive": receive,
+    "both": both,
     "send-group": send_group,
     "receive-group": receive_group,
 }

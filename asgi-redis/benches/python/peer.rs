@@ -33,7 +33,8 @@ pub(crate) struct Peer {
 /// What a peer did.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Done {
-    /// When it began to send or ended receiving, in seconds of Unix time.
+    /// When it began to send or ended receiving, in seconds of Unix time; how many seconds it took
+    /// if it did both.
     pub(crate) at: f64,
     pub(crate) messages: usize,
 }
