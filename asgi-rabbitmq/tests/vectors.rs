@@ -174,7 +174,7 @@ fn expect_nothing_else(topology: &Topology, expected: &[&str]) {
 }
 
 async fn check_on_connect(whoever: &impl Recorded, scene: &Scene) {
-    whoever.send("first.call", message! {}).await;
+    awake(whoever, scene).await;
     let topology = scene.topology();
     for step in items(&records()["on_connect"]) {
         if let Some(declaration) = step.get("exchange_declare").or(step.get("queue_declare")) {
@@ -185,11 +185,8 @@ async fn check_on_connect(whoever: &impl Recorded, scene: &Scene) {
             let binding = Binding::queue(exchange, queue, key);
             assert!(topology.bindings.contains(&binding), "{binding:?}");
         } else {
-            let queue = text(&step["basic_consume"]["queue"]).to_owned();
-            until("a consumer of dead letters", || {
-                scene.topology().queue(&queue).consumers > 0
-            })
-            .await;
+            let queue = text(&step["basic_consume"]["queue"]);
+            assert!(topology.queue(queue).consumers > 0, "{queue}");
         }
     }
     expect_nothing_else(&topology, &["dead-letters", "first.call"]);
@@ -306,9 +303,21 @@ fn binding(record: &Json) -> Binding {
 }
 
 #[tokio::test]
+async fn what_is_declared_at_first_is_as_recorded() {
+    let scene = Scene::new().await;
+    check_on_connect(&scene.settings.ours(), &scene).await;
+}
+
+#[tokio::test]
 async fn what_a_send_declares_and_publishes_is_as_recorded() {
     let scene = Scene::new().await;
     check_sends(&scene.settings.ours(), &scene).await;
+}
+
+#[tokio::test]
+async fn what_groups_declare_bind_and_publish_is_as_recorded() {
+    let scene = Scene::new().await;
+    check_group(&scene.settings.ours(), &scene).await;
 }
 
 #[tokio::test]
@@ -415,13 +424,72 @@ fn marker_body() -> Vec<u8> {
     from_hex("82a567726f7570a167a76368616e6e656ca9726573702e41216d31")
 }
 
+/// A marker that another one has replaced says nothing. The original takes those of
+/// process-specific channels for messages, and publishes them to a queue of this name.
+async fn check_replaced_markers(scene: &Scene) {
+    let arguments = table([
+        ("x-dead-letter-exchange", long_text("dead-letters")),
+        ("x-max-length", AMQPValue::LongInt(1)),
+    ]);
+    scene.declare_member("g", "resp.A!m1").await;
+    for member in ["chan1", "resp.A!m1"] {
+        let marker = format!("expire.bind.g.{member}");
+        scene.client.declare_queue(&marker, arguments.clone()).await;
+        for _ in 0..2 {
+            let none = BasicProperties::default();
+            scene.client.put(&marker, &marker_body(), none).await;
+        }
+    }
+    scene.declare_channel("expire.bind.g.resp.A!").await;
+    // By then what came before has been dealt with.
+    check_forwarding(scene).await;
+    let topology = scene.topology();
+    assert_eq!(topology.messages("expire.bind.g.resp.A!"), 0);
+    let binding = Binding::queue("g", "resp.A!m1", "resp.A!m1");
+    assert!(topology.bindings.contains(&binding));
+}
+
 /// Has `whoever` consume dead letters.
 async fn awake(whoever: &impl Recorded, scene: &Scene) {
     whoever.send("first.call", message! {}).await;
     until("a consumer of dead letters", || {
-        scene.topology().queue("dead-letters").consumers > 0
+        let queues = scene.topology().queues;
+        let queue = queues.get("dead-letters");
+        queue.is_some_and(|queue| queue.consumers > 0)
     })
     .await;
+}
+
+#[tokio::test]
+async fn group_messages_are_passed_on_to_members_of_other_processes() {
+    let scene = Scene::new().await;
+    let ours = scene.settings.ours();
+    awake(&ours, &scene).await;
+    check_forwarding(&scene).await;
+}
+
+#[tokio::test]
+async fn members_that_let_messages_expire_leave_their_groups() {
+    let scene = Scene::new().await;
+    let ours = scene.settings.ours();
+    awake(&ours, &scene).await;
+    check_expired_messages(&scene).await;
+}
+
+#[tokio::test]
+async fn expired_markers_end_memberships() {
+    let scene = Scene::new().await;
+    let ours = scene.settings.ours();
+    awake(&ours, &scene).await;
+    check_expired_markers(&scene).await;
+}
+
+#[tokio::test]
+async fn replaced_markers_are_ignored() {
+    let scene = Scene::new().await;
+    let ours = scene.settings.ours();
+    awake(&ours, &scene).await;
+    check_replaced_markers(&scene).await;
 }
 
 #[tokio::test]

@@ -12,5 +12,7 @@ mod interop;
 
 mod capacity;
 mod encryption;
+mod groups;
+mod memberships;
 mod names;
 mod values;
