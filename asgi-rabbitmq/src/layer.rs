@@ -9,6 +9,7 @@ use asgiref::{
 };
 use async_trait::async_trait;
 
+use crate::connection::Side;
 use crate::counters::Figures;
 use crate::dead_letters::DeadLetters;
 use crate::groups::{Logs, Readers};
@@ -149,7 +150,7 @@ impl ChannelLayer for RabbitmqChannelLayer {
             // A random name that has messages belongs to somebody.
             let length = site
                 .queues
-                .declare(&session, &site.topology, name.non_local())
+                .declare(&session, Side::Listen, &site.topology, name.non_local())
                 .await?;
             if length == 0 {
                 return Ok(name);

@@ -26,7 +26,7 @@ use lapin::{BasicProperties, Channel, Confirmation};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep};
 
-use crate::connection::Session;
+use crate::connection::{Session, Side};
 use crate::error::{Error, Result};
 use crate::queues::declare;
 use crate::site::Site;
@@ -142,7 +142,7 @@ impl Outbox {
         let topology = &self.site.topology;
         self.site
             .queues
-            .ensure(&session, topology, queue.as_str())
+            .ensure(&session, Side::Talk, topology, queue.as_str())
             .await?;
         let amqp_channel = session.publish_channel().await?;
         publish(topology, &session, &amqp_channel, queue, &[&parcel]).await
@@ -279,7 +279,7 @@ impl Runner {
         let site = &self.outbox.site;
         let length = site
             .queues
-            .declare(session, &site.topology, self.queue.as_str())
+            .declare(session, Side::Talk, &site.topology, self.queue.as_str())
             .await?;
         self.heard(length);
         Ok(length)

@@ -7,7 +7,7 @@ use std::time::Duration;
 use lapin::Channel;
 
 use crate::beliefs::Beliefs;
-use crate::connection::Session;
+use crate::connection::{Session, Side};
 use crate::error::{Error, Result};
 use crate::news::{Event, append};
 use crate::topology::Topology;
@@ -36,14 +36,19 @@ impl Queues {
         }
     }
 
-    /// Declares the queue of a channel; returns how many messages wait there.
+    /// Declares the queue of a channel, through the connection that is meant for the purpose;
+    /// returns how many messages wait there.
     pub(crate) async fn declare(
         &self,
         session: &Arc<Session>,
+        side: Side,
         topology: &Topology,
         channel: &str,
     ) -> Result<usize> {
-        let amqp_channel = session.declare_channel().await?;
+        let amqp_channel = match side {
+            Side::Talk => session.declare_channel().await?,
+            Side::Listen => session.look_channel().await?,
+        };
         let declared = session
             .bounded(declare(&amqp_channel, topology, channel))
             .await;
@@ -51,7 +56,7 @@ impl Queues {
             // Somebody else's mistake may have closed the AMQP channel: on one of one's own it
             // is clear whose it is.
             Err(Error::Refused { .. } | Error::Lost { .. }) if session.is_alive() => {
-                let own = session.own_declare_channel().await?;
+                let own = session.own_channel_at(side).await?;
                 session.bounded(declare(&own, topology, channel)).await?
             }
             declared => declared?,
@@ -64,11 +69,12 @@ impl Queues {
     pub(crate) async fn ensure(
         &self,
         session: &Arc<Session>,
+        side: Side,
         topology: &Topology,
         channel: &str,
     ) -> Result<()> {
         if !self.is_known(session, channel) {
-            self.declare(session, topology, channel).await?;
+            self.declare(session, side, topology, channel).await?;
         }
         Ok(())
     }

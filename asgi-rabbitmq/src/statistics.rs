@@ -9,6 +9,7 @@ use asgiref::{ChannelName, ChannelStatistics, GlobalStatistics, Result, Statisti
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use crate::connection::Side;
 use crate::layer::RabbitmqChannelLayer;
 
 /// How many queues are asked about at once.
@@ -55,7 +56,10 @@ impl RabbitmqChannelLayer {
     async fn waiting(&self, queue: &str) -> Result<(usize, Duration)> {
         let site = self.site();
         let session = site.broker.session().await?;
-        let pending = site.queues.declare(&session, &site.topology, queue).await?;
+        let pending = site
+            .queues
+            .declare(&session, Side::Listen, &site.topology, queue)
+            .await?;
         let age = site.tally.age(queue, pending);
         Ok((pending, age.min(site.config.message_expiry())))
     }

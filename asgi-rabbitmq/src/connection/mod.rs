@@ -8,5 +8,5 @@ mod supervisor;
 
 pub(crate) use address::{Address, check};
 pub(crate) use options::ConnectionOptions;
-pub(crate) use session::Session;
+pub(crate) use session::{Session, Side};
 pub(crate) use supervisor::{Broker, OnConnect};

@@ -25,6 +25,7 @@ pub(crate) struct Session {
     response_timeout: Duration,
     publish: Lane,
     declare: Lane,
+    look: Lane,
     get: Lane,
     /// What the broker said when it stopped reading.
     blocked: Mutex<Option<Arc<str>>>,
@@ -32,6 +33,13 @@ pub(crate) struct Session {
     /// Held while a message is numbered and queued for writing.
     publishing: Mutex<()>,
     ended: Notify,
+}
+
+/// Which of the two connections.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Side {
+    Talk,
+    Listen,
 }
 
 impl Session {
@@ -48,6 +56,7 @@ impl Session {
             response_timeout,
             publish: Lane::new(Purpose::Publish),
             declare: Lane::new(Purpose::Plain),
+            look: Lane::new(Purpose::Plain),
             get: Lane::new(Purpose::Plain),
             blocked: Mutex::default(),
             given_up: AtomicBool::new(false),
@@ -77,6 +86,20 @@ impl Session {
         self.bounded(self.declare.channel(&self.talk)).await
     }
 
+    /// The same on the connection that listens, which goes on while the broker takes no messages.
+    pub(crate) async fn look_channel(&self) -> Result<Channel> {
+        self.bounded(self.look.channel(&self.listen)).await
+    }
+
+    /// An AMQP channel of one's own for one of these.
+    pub(crate) async fn own_channel_at(&self, side: Side) -> Result<Channel> {
+        let connection = match side {
+            Side::Talk => &self.talk,
+            Side::Listen => &self.listen,
+        };
+        self.bounded(lane::open(connection, Purpose::Plain)).await
+    }
+
     /// The AMQP channel for fetching messages.
     pub(crate) async fn get_channel(&self) -> Result<Channel> {
         self.bounded(self.get.channel(&self.listen)).await
@@ -90,7 +113,7 @@ impl Session {
 
     /// An AMQP channel of one's own for what may be refused.
     pub(crate) async fn own_declare_channel(&self) -> Result<Channel> {
-        self.bounded(lane::open(&self.talk, Purpose::Plain)).await
+        self.own_channel_at(Side::Talk).await
     }
 
     /// Publishes on an AMQP channel with confirms, and waits until the broker has the message.

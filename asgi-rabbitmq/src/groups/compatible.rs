@@ -22,7 +22,7 @@ use lapin::options::{
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, ExchangeKind};
 
-use crate::connection::Session;
+use crate::connection::{Session, Side};
 use crate::error::{Error, NOT_FOUND};
 use crate::outbox::try_all;
 use crate::site::Site;
@@ -309,7 +309,7 @@ pub(crate) async fn pass_on(
     let topology = &site.topology;
     for (channel, _) in messages {
         site.queues
-            .ensure(session, topology, channel.non_local())
+            .ensure(session, Side::Talk, topology, channel.non_local())
             .await?;
     }
     let amqp_channel = session.publish_channel().await?;

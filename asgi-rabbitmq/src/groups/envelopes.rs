@@ -97,7 +97,7 @@ impl Readers {
             shown.retain(|_, last| now.duration_since(*last) < SHOWN_FOR);
             shown.insert(queue.clone(), now);
         }
-        let amqp_channel = session.declare_channel().await?;
+        let amqp_channel = session.look_channel().await?;
         let sign = site.topology.reader(queue.as_str());
         let arguments = Topology::sign_arguments(SHOWN_FOR);
         let show = amqp_channel.queue_declare(sign, site.topology.queue_options(), arguments);

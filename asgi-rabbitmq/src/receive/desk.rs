@@ -18,7 +18,7 @@ use super::Hub;
 use super::fetch::{Fetched, fetch};
 use super::parcel::{Parcel, Ready};
 use super::state::Demand;
-use crate::connection::Session;
+use crate::connection::{Session, Side};
 use crate::error::Result;
 
 /// First and longest pause after a failure.
@@ -128,18 +128,16 @@ impl Desk {
             .flat_map(|demand| demand.channels.iter())
             .collect();
         let session = self.hub.site.broker.session().await?;
-        for queue in &queues {
-            self.hub
-                .site
-                .queues
-                .ensure(&session, &self.hub.site.topology, queue.as_str())
+        let site = &self.hub.site;
+        let preparing = queues.iter().map(async |queue| {
+            let name = queue.as_str();
+            site.queues
+                .ensure(&session, Side::Listen, &site.topology, name)
                 .await?;
-        }
-        for queue in &queues {
-            self.hub
-                .readers
-                .show(&self.hub.site, &session, queue)
-                .await?;
+            self.hub.readers.show(site, &session, queue).await
+        });
+        for prepared in join_all(preparing).await {
+            prepared?;
         }
         let bell = Bell::hang(&self.hub, &session, &queues).await?;
         let rung = bell.wait(&self.hub, &queues).await?;

@@ -11,7 +11,7 @@ use rand::seq::SliceRandom as _;
 use tokio::time::Instant;
 
 use super::parcel::Parcel;
-use crate::connection::Session;
+use crate::connection::{Session, Side};
 use crate::error::{Error, NOT_FOUND, Result};
 use crate::site::Site;
 
@@ -122,13 +122,13 @@ async fn plan<'c>(
     if let [channel] = channels {
         let topology = &site.topology;
         site.queues
-            .ensure(session, topology, channel.as_str())
+            .ensure(session, Side::Listen, topology, channel.as_str())
             .await?;
         return Ok(vec![channel; limit]);
     }
     let lengths = channels.iter().map(|channel| {
         site.queues
-            .declare(session, &site.topology, channel.as_str())
+            .declare(session, Side::Listen, &site.topology, channel.as_str())
     });
     let mut filled = Vec::new();
     for (channel, length) in channels.iter().zip(join_all(lengths).await) {
