@@ -115,6 +115,7 @@ impl Outbox {
                 let runner = Runner {
                     outbox: Arc::clone(self),
                     queue: channel.to_non_local(),
+                    done: false,
                 };
                 tokio::spawn(runner.run());
             }
@@ -157,10 +158,12 @@ impl Outbox {
 struct Runner {
     outbox: Arc<Outbox>,
     queue: ChannelName,
+    /// Whether it has left the line to others.
+    done: bool,
 }
 
 impl Runner {
-    async fn run(self) {
+    async fn run(mut self) {
         while let Some(jobs) = self.next() {
             let parcels: Vec<&Parcel> = jobs.iter().flat_map(|job| &job.parcels).collect();
             let outcome = self.deliver(&parcels).await;
@@ -186,7 +189,7 @@ impl Runner {
         }
     }
 
-    fn next(&self) -> Option<Vec<Job>> {
+    fn next(&mut self) -> Option<Vec<Job>> {
         let mut lines = self.outbox.lock();
         let line = lines.get_mut(self.queue.as_str())?;
         let mut jobs = Vec::new();
@@ -203,6 +206,8 @@ impl Runner {
             }
         }
         line.running = !jobs.is_empty();
+        // From here on the line may have another runner.
+        self.done = !line.running;
         line.running.then_some(jobs)
     }
 
@@ -338,8 +343,8 @@ async fn publish(
 impl Drop for Runner {
     /// Whoever still waits here is told, by dropping what they wait for.
     fn drop(&mut self) {
-        if let Some(line) = self.outbox.lock().get_mut(self.queue.as_str())
-            && line.running
+        if !self.done
+            && let Some(line) = self.outbox.lock().get_mut(self.queue.as_str())
         {
             line.running = false;
             line.jobs.clear();

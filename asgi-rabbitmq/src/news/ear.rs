@@ -129,6 +129,7 @@ impl Ear {
             let marker = Marker {
                 ear: Arc::clone(self),
                 session: Arc::clone(session),
+                done: false,
             };
             tokio::spawn(marker.run());
         }
@@ -413,10 +414,12 @@ impl Drop for Listener {
 struct Marker {
     ear: Arc<Ear>,
     session: Arc<Session>,
+    /// Whether it has left those who come to another.
+    done: bool,
 }
 
 impl Marker {
-    async fn run(self) {
+    async fn run(mut self) {
         while let Some(waiting) = self.next() {
             let outcome = self.mark().await;
             for answer in waiting {
@@ -425,10 +428,11 @@ impl Marker {
         }
     }
 
-    fn next(&self) -> Option<Vec<oneshot::Sender<Result<()>>>> {
+    fn next(&mut self) -> Option<Vec<oneshot::Sender<Result<()>>>> {
         let mut state = self.ear.lock();
         let waiting = std::mem::take(&mut state.next_mark);
         state.marking = !waiting.is_empty();
+        self.done = !state.marking;
         state.marking.then_some(waiting)
     }
 
@@ -458,8 +462,8 @@ impl Marker {
 
 impl Drop for Marker {
     fn drop(&mut self) {
-        let mut state = self.ear.lock();
-        if state.marking {
+        if !self.done {
+            let mut state = self.ear.lock();
             state.marking = false;
             state.next_mark.clear();
         }
