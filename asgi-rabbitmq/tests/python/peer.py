@@ -1,8 +1,8 @@
 """A channel layer that speaks to RabbitMQ as asgi_rabbitmq 0.5.2 does.
 
 The original is not on PyPI. This one declares the queues and exchanges recorded from it, and
-publishes what it was seen to publish, with the same client library (pika 0.10); it is written from
-those records. Tests use the original itself where they are told its folder.
+publishes what it was seen to publish, with the same client library (pika 0.10); it is made to those
+records, and was compared with the original. Tests use that itself where they are told its folder.
 """
 
 import base64
