@@ -9,10 +9,6 @@ use crate::harness::Harness;
 use crate::outcome::{CaseReport, Outcome};
 use crate::runner::{case_names, panic_message, run_case};
 
-/// How many cases run besides those whose tests have come up. In real time nearly all of them
-/// wait, for something to expire or for a server, so that there may be many more than processors.
-const HELPERS: usize = 12;
-
 /// The cases that wait longest, in real time: if they come last, all wait for them.
 const LONGEST: [&str; 5] = [
     "group_expiry",
@@ -91,7 +87,7 @@ impl Ahead {
     }
 
     fn start<H: Harness>(&'static self, harness: fn() -> H, ignored: &'static [&'static str]) {
-        for number in 0..HELPERS {
+        for number in 0..H::AHEAD {
             let help = move || {
                 while let Some(name) = self.claim_any(ignored) {
                     let report = run(harness, name);

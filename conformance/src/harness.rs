@@ -81,6 +81,11 @@ pub trait Harness: Send + Sync + 'static {
     /// arrive, so fewer than 10,000 means that none may be lost.
     const DELIVERIES: usize = 20_000;
 
+    /// How many cases run besides those whose tests have come up, unless time is virtual. Nearly
+    /// all of them wait, for something to expire or for a server, so that there may be many more
+    /// than processors; fewer for a server to which each case is much work.
+    const AHEAD: usize = 12;
+
     /// The longest any one step of a case may take before the case fails.
     const STEP_LIMIT: Duration = Duration::from_secs(10);
 

@@ -9,10 +9,13 @@ use lapin::options::BasicPublishOptions;
 use lapin::types::ShortString;
 use lapin::{BasicProperties, Channel, Confirmation, Connection, Event};
 use tokio::sync::Notify;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use super::lane::{self, Lane, Purpose};
 use crate::error::{Error, Result};
+
+/// How many times longer than usual an answer may take while others come.
+const MOST_WAITS: u32 = 5;
 
 /// A pair of connections to a broker, as long as both are alive.
 ///
@@ -30,6 +33,8 @@ pub(crate) struct Session {
     /// What the broker said when it stopped reading.
     blocked: Mutex<Option<Arc<str>>>,
     given_up: AtomicBool,
+    /// When the broker answered last.
+    answered: Mutex<Instant>,
     /// Held while a message is numbered and queued for writing.
     publishing: Mutex<()>,
     ended: Notify,
@@ -60,6 +65,7 @@ impl Session {
             get: Lane::new(Purpose::Plain),
             blocked: Mutex::default(),
             given_up: AtomicBool::new(false),
+            answered: Mutex::new(Instant::now()),
             publishing: Mutex::default(),
             ended: Notify::new(),
         }
@@ -132,20 +138,49 @@ impl Session {
             body,
             properties,
         );
-        in_order(&self.publishing, publish).await?.await
+        let confirmed = in_order(&self.publishing, publish).await?.await;
+        if confirmed.is_ok() {
+            self.has_answered();
+        }
+        confirmed
     }
 
-    /// Waits for an answer of the broker. If none comes in time the connections are given up:
-    /// whatever comes later on them belongs to something nobody waits for any more.
+    /// Waits for an answer of the broker. If none comes in time, neither this one nor any other, the
+    /// connections are given up: whatever comes later on them belongs to something nobody waits for
+    /// any more. A broker that is slow, but answers others, is given [`MOST_WAITS`] times as long.
     pub(crate) async fn bounded<T>(
         &self,
         operation: impl Future<Output = Result<T, lapin::Error>>,
     ) -> Result<T> {
-        match timeout(self.response_timeout, operation).await {
-            Ok(Ok(answer)) => Ok(answer),
-            Ok(Err(error)) => Err(self.failed(error)),
-            Err(_) => Err(self.silent()),
+        let mut operation = std::pin::pin!(operation);
+        let begin = Instant::now();
+        let last = begin + self.response_timeout * MOST_WAITS;
+        let mut until = begin + self.response_timeout;
+        loop {
+            match timeout_at(until, &mut operation).await {
+                Ok(Ok(answer)) => {
+                    self.has_answered();
+                    return Ok(answer);
+                }
+                Ok(Err(error)) => return Err(self.failed(error)),
+                Err(_) => {
+                    let again = (self.last_answer() + self.response_timeout).min(last);
+                    if again <= until {
+                        return Err(self.silent());
+                    }
+                    until = again;
+                }
+            }
         }
+    }
+
+    fn has_answered(&self) {
+        let mut answered = self.answered.lock().unwrap_or_else(PoisonError::into_inner);
+        *answered = Instant::now();
+    }
+
+    fn last_answer(&self) -> Instant {
+        *self.answered.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What an error means that came while the operation went on.

@@ -99,6 +99,10 @@ pub async fn cancelled_receives_under_load<H: Harness>(h: &H) {
             received.extend(numbers);
             given_up += times;
         }
+        // What was on its way to them is on its way back.
+        for client in [&one, &two, &three] {
+            bounded::<H, _>("settle", client.layer().settle()).await;
+        }
         for (_, message) in writer.drain(&["give.up", "give.up!"]).await {
             received.push(message.int("number").expect("an integer was sent"));
         }
