@@ -1,7 +1,7 @@
 use std::borrow::Borrow;
 use std::collections::HashMap;
 use std::hash::Hash;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -22,8 +22,9 @@ pub(crate) struct Beliefs<K> {
 
 #[derive(Debug)]
 struct State<K> {
-    /// The session, as its address.
-    session: usize,
+    /// A session that has ended keeps its address as long as it is known here, so that no other one
+    /// is mistaken for it.
+    session: Weak<Session>,
     since: HashMap<K, Instant>,
 }
 
@@ -32,7 +33,7 @@ impl<K: Hash + Eq> Beliefs<K> {
         Self {
             life,
             state: Mutex::new(State {
-                session: 0,
+                session: Weak::new(),
                 since: HashMap::new(),
             }),
         }
@@ -44,7 +45,7 @@ impl<K: Hash + Eq> Beliefs<K> {
         Q: Hash + Eq + ?Sized,
     {
         let state = self.lock();
-        state.session == address(session)
+        is_same(&state.session, session)
             && state
                 .since
                 .get(key)
@@ -53,8 +54,8 @@ impl<K: Hash + Eq> Beliefs<K> {
 
     pub(crate) fn note(&self, session: &Arc<Session>, key: K) {
         let mut state = self.lock();
-        if state.session != address(session) {
-            state.session = address(session);
+        if !is_same(&state.session, session) {
+            state.session = Arc::downgrade(session);
             state.since.clear();
         }
         if state.since.len() >= MAX_BELIEVED {
@@ -80,6 +81,6 @@ impl<K: Hash + Eq> Beliefs<K> {
     }
 }
 
-fn address(session: &Arc<Session>) -> usize {
-    Arc::as_ptr(session) as usize
+fn is_same(known: &Weak<Session>, session: &Arc<Session>) -> bool {
+    std::ptr::eq(known.as_ptr(), Arc::as_ptr(session))
 }
