@@ -103,6 +103,5 @@ fn durable() -> RabbitmqChannelLayerBuilder {
 
 mode!(cluster: durable, at three_nodes, ignore {
     names_are_free: "the broker keeps names that begin with `amq.` to itself",
-    many_channels: "nodes agree on each new queue: hundreds take longer than the suite lets messages live",
-    group_of_a_thousand: "nodes agree on each new queue: hundreds take longer than the suite lets messages live",
+    many_channels: "a defect: a message was gone before it was looked for, beside other tests",
 });
