@@ -3,8 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use asgiref::codec::Codec;
-use asgiref::config::{LayerConfigBuilder, LayerSettings, Options};
+use asgiref::config::{EncryptionKeys, LayerConfigBuilder, LayerSettings, Options};
 use asgiref::{Error, LayerConfig, Result};
 
 use crate::connection::{Address, Broker, ConnectionOptions, check};
@@ -22,7 +21,7 @@ pub(crate) struct Common {
     pub(crate) prefix: String,
     pub(crate) groups: GroupsForm,
     pub(crate) durable_queues: bool,
-    pub(crate) keys: Secrets,
+    pub(crate) keys: EncryptionKeys,
     pub(crate) connection: ConnectionOptions,
     pub(crate) addresses: Vec<Address>,
     /// What was wrong first.
@@ -40,21 +39,12 @@ pub enum GroupsForm {
     Compatible,
 }
 
-/// Secrets that are not shown.
-#[derive(Default)]
-pub(crate) struct Secrets(pub(crate) Vec<Vec<u8>>);
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} keys", self.0.len())
-    }
-}
-
 impl Common {
     pub(crate) fn take_from(settings: &LayerSettings, options: &mut Options) -> Result<Self> {
         let config = LayerConfig::from_options(options)?;
         let mut common = Self {
             config: LayerConfigBuilder::new().config(config),
+            keys: EncryptionKeys::take_from(options)?,
             connection: ConnectionOptions::take_from(options)?,
             ..Self::default()
         };
@@ -70,9 +60,6 @@ impl Common {
         };
         if let Some(durable) = options.take_bool("durable_queues")? {
             common.durable_queues = durable;
-        }
-        if let Some(keys) = options.take_texts("symmetric_encryption_keys")? {
-            common.keys = Secrets(keys.into_iter().map(String::into_bytes).collect());
         }
         let listed = options.take_texts("urls")?;
         match listed {
@@ -116,7 +103,7 @@ impl Common {
                 self.connection,
                 topology.clone(),
             )),
-            codec: codec(&self.keys, &config)?,
+            codec: self.keys.codec(&config)?,
             queues: Queues::new(lease),
             topology,
             config,
@@ -125,26 +112,6 @@ impl Common {
             tally: Tally::new(),
         })
     }
-}
-
-#[cfg(feature = "encryption")]
-fn codec(keys: &Secrets, config: &LayerConfig) -> Result<Codec> {
-    if keys.0.is_empty() {
-        return Ok(Codec::new());
-    }
-    let encryption = asgiref::crypto::Encryption::new(&keys.0, config.message_expiry())?;
-    Ok(Codec::new().encryption(encryption))
-}
-
-#[cfg(not(feature = "encryption"))]
-fn codec(keys: &Secrets, _config: &LayerConfig) -> Result<Codec> {
-    if keys.0.is_empty() {
-        return Ok(Codec::new());
-    }
-    Err(Error::config(
-        "symmetric_encryption_keys",
-        "needs the feature `encryption`, which this build does not have",
-    ))
 }
 
 /// Writes the setters that all builders of this crate have, for a field `common`.
@@ -191,45 +158,7 @@ macro_rules! common_setters {
             self
         }
 
-        /// How long a message waits to be received before it is dropped; 60 seconds unless set.
-        /// Every process must have the same.
-        #[must_use]
-        pub fn expiry(mut self, expiry: ::std::time::Duration) -> Self {
-            self.common.config = self.common.config.expiry(expiry);
-            self
-        }
-
-        /// How long a group membership lasts after it was last added; 86,400 seconds (a day)
-        /// unless set. Every process must have the same.
-        #[must_use]
-        pub fn group_expiry(mut self, group_expiry: ::std::time::Duration) -> Self {
-            self.common.config = self.common.config.group_expiry(group_expiry);
-            self
-        }
-
-        /// How many messages a channel holds; 100 unless set.
-        #[must_use]
-        pub fn capacity(mut self, capacity: usize) -> Self {
-            self.common.config = self.common.config.capacity(capacity);
-            self
-        }
-
-        /// How many messages channels hold whose whole name, up to the `!`, matches the glob
-        /// `pattern`, or, if that begins with `re:`, the regular expression after it. Of several
-        /// patterns the first that matches counts. A pattern that cannot be compiled is reported
-        /// by `build`.
-        #[must_use]
-        pub fn channel_capacity(mut self, pattern: &str, capacity: usize) -> Self {
-            self.common.config = self.common.config.channel_capacity(pattern, capacity);
-            self
-        }
-
-        /// Takes expiries and capacities from `config`.
-        #[must_use]
-        pub fn config(mut self, config: ::asgiref::LayerConfig) -> Self {
-            self.common.config = self.common.config.config(config);
-            self
-        }
+        ::asgiref::layer_config_setters!(common.config);
 
         /// Encrypts messages with the first of these secrets and decrypts with any of them; none
         /// unless set. Every process must have them.
@@ -239,8 +168,7 @@ macro_rules! common_setters {
             mut self,
             keys: impl IntoIterator<Item = K>,
         ) -> Self {
-            let keys = keys.into_iter().map(|key| key.as_ref().to_vec());
-            self.common.keys = $crate::config::Secrets(keys.collect());
+            self.common.keys = keys.into_iter().collect();
             self
         }
 
@@ -283,6 +211,9 @@ macro_rules! common_setters {
 pub(crate) use common_setters;
 
 /// Makes a [`RabbitmqChannelLayer`].
+///
+/// Every process of a site must have the same prefix, form of groups, durability of queues and
+/// expiries: the broker refuses a queue that is declared again in another way.
 ///
 /// ```
 /// use std::time::Duration;

@@ -1,7 +1,6 @@
 //! The builder and what a URL or a TOML table may say; shares its vocabulary with every layer.
 
-use asgiref::codec::Codec;
-use asgiref::config::{LayerConfigBuilder, LayerSettings, Options};
+use asgiref::config::{EncryptionKeys, LayerConfigBuilder, LayerSettings, Options};
 use asgiref::{Error, LayerConfig, Result};
 
 use crate::connection::{Address, Command, ConnectionOptions, PORT, Resolver, Server};
@@ -23,18 +22,8 @@ pub(crate) struct Common {
     pub(crate) config: LayerConfigBuilder,
     pub(crate) prefix: String,
     pub(crate) stats_prefix: String,
-    pub(crate) keys: Secrets,
+    pub(crate) keys: EncryptionKeys,
     pub(crate) connection: ConnectionOptions,
-}
-
-/// Secrets that are not shown.
-#[derive(Default)]
-pub(crate) struct Secrets(pub(crate) Vec<Vec<u8>>);
-
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "{} keys", self.0.len())
-    }
 }
 
 impl Default for Common {
@@ -43,7 +32,7 @@ impl Default for Common {
             config: LayerConfigBuilder::new(),
             prefix: PREFIX.to_owned(),
             stats_prefix: STATS_PREFIX.to_owned(),
-            keys: Secrets::default(),
+            keys: EncryptionKeys::default(),
             connection: ConnectionOptions::default(),
         }
     }
@@ -54,6 +43,7 @@ impl Common {
         let config = LayerConfig::from_options(options)?;
         let mut common = Self {
             config: LayerConfigBuilder::new().config(config),
+            keys: EncryptionKeys::take_from(options)?,
             connection: ConnectionOptions::take_from(options)?,
             ..Self::default()
         };
@@ -62,9 +52,6 @@ impl Common {
         }
         if let Some(prefix) = options.take_text("stats_prefix")? {
             common.stats_prefix = prefix;
-        }
-        if let Some(keys) = options.take_texts("symmetric_encryption_keys")? {
-            common.keys = Secrets(keys.into_iter().map(String::into_bytes).collect());
         }
         Ok(common)
     }
@@ -85,7 +72,7 @@ impl Common {
             return Err(Error::config("stats_prefix", "must differ from `prefix`"));
         }
         let config = self.config.build()?;
-        let codec = codec(&self.keys, &config)?;
+        let codec = self.keys.codec(&config)?;
         let hands_over = servers.iter().all(|(_, tag)| tag.is_empty());
         let all: Vec<Shard> = servers
             .into_iter()
@@ -118,26 +105,6 @@ impl Common {
     }
 }
 
-#[cfg(feature = "encryption")]
-fn codec(keys: &Secrets, config: &LayerConfig) -> Result<Codec> {
-    if keys.0.is_empty() {
-        return Ok(Codec::new());
-    }
-    let encryption = asgiref::crypto::Encryption::new(&keys.0, config.message_expiry())?;
-    Ok(Codec::new().encryption(encryption))
-}
-
-#[cfg(not(feature = "encryption"))]
-fn codec(keys: &Secrets, _config: &LayerConfig) -> Result<Codec> {
-    if keys.0.is_empty() {
-        return Ok(Codec::new());
-    }
-    Err(Error::config(
-        "symmetric_encryption_keys",
-        "needs the feature `encryption`, which this build does not have",
-    ))
-}
-
 /// Writes the setters that all builders of this crate have, for a field `common`.
 macro_rules! common_setters {
     () => {
@@ -156,44 +123,7 @@ macro_rules! common_setters {
             self
         }
 
-        /// How long a message waits to be received before it is dropped; 60 seconds unless set.
-        #[must_use]
-        pub fn expiry(mut self, expiry: ::std::time::Duration) -> Self {
-            self.common.config = self.common.config.expiry(expiry);
-            self
-        }
-
-        /// How long a group membership lasts after it was last added; 86,400 seconds (a day)
-        /// unless set.
-        #[must_use]
-        pub fn group_expiry(mut self, group_expiry: ::std::time::Duration) -> Self {
-            self.common.config = self.common.config.group_expiry(group_expiry);
-            self
-        }
-
-        /// How many messages a channel holds; 100 unless set.
-        #[must_use]
-        pub fn capacity(mut self, capacity: usize) -> Self {
-            self.common.config = self.common.config.capacity(capacity);
-            self
-        }
-
-        /// How many messages channels hold whose whole name, up to the `!`, matches the glob
-        /// `pattern`, or, if that begins with `re:`, the regular expression after it. Of several
-        /// patterns the first that matches counts. A pattern that cannot be compiled is reported
-        /// by `build`.
-        #[must_use]
-        pub fn channel_capacity(mut self, pattern: &str, capacity: usize) -> Self {
-            self.common.config = self.common.config.channel_capacity(pattern, capacity);
-            self
-        }
-
-        /// Takes expiries and capacities from `config`.
-        #[must_use]
-        pub fn config(mut self, config: ::asgiref::LayerConfig) -> Self {
-            self.common.config = self.common.config.config(config);
-            self
-        }
+        ::asgiref::layer_config_setters!(common.config);
 
         /// Encrypts messages with the first of these secrets and decrypts with any of them; none
         /// unless set. Every process must have them.
@@ -203,8 +133,7 @@ macro_rules! common_setters {
             mut self,
             keys: impl IntoIterator<Item = K>,
         ) -> Self {
-            let keys = keys.into_iter().map(|key| key.as_ref().to_vec());
-            self.common.keys = $crate::config::Secrets(keys.collect());
+            self.common.keys = keys.into_iter().collect();
             self
         }
 

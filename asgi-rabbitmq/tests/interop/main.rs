@@ -11,8 +11,6 @@ mod support;
 mod interop;
 
 mod capacity;
-mod encryption;
 mod groups;
 mod memberships;
 mod names;
-mod values;

@@ -4,7 +4,6 @@ use std::time::Instant;
 
 use asgiref::{ChannelLayer as _, message};
 
-use crate::interop::names;
 use crate::support::broker::Broker;
 use crate::support::pair::{Settings, channel, original, take};
 use crate::support::python::Python;
@@ -13,30 +12,6 @@ use crate::support::{LIMIT, until, within};
 
 fn topology(settings: &Settings) -> Topology {
     Topology::of(Broker::shared(), settings.virtual_host())
-}
-
-#[tokio::test]
-async fn process_specific_messages_come_with_their_full_name() {
-    let settings = Settings::shared();
-    names::check_full_names(&settings.ours(), &settings.theirs()).await;
-}
-
-#[tokio::test]
-async fn either_side_can_reply_to_a_new_channel_of_the_other() {
-    let settings = Settings::shared();
-    names::check_new_channels(&settings.ours(), &settings.theirs()).await;
-}
-
-#[tokio::test]
-async fn a_name_is_not_new_while_the_other_side_uses_it() {
-    let settings = Settings::shared();
-    names::check_unique_names(&settings.ours(), &settings.theirs()).await;
-}
-
-#[tokio::test]
-async fn a_receive_of_ours_that_waits_gets_what_python_sends() {
-    let settings = Settings::shared();
-    names::check_waiting(&settings.ours(), &settings.theirs()).await;
 }
 
 #[tokio::test]

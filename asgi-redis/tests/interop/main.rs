@@ -7,10 +7,8 @@ mod support;
 mod interop;
 
 mod capacity;
-mod encryption;
 mod groups;
 mod maintenance;
 mod names;
 mod sentinels;
 mod sharding;
-mod values;

@@ -81,8 +81,8 @@ impl fmt::Debug for LayerConfigBuilder {
     }
 }
 
-/// Writes the setters all layers' builders have, for a builder whose field `$config` is a
-/// [`LayerConfigBuilder`](crate::config::LayerConfigBuilder).
+/// Writes the setters all layers' builders have, for a builder whose field `$config`, or field of
+/// a field, is a [`LayerConfigBuilder`](crate::config::LayerConfigBuilder).
 ///
 /// ```
 /// use asgiref::config::LayerConfigBuilder;
@@ -101,11 +101,11 @@ impl fmt::Debug for LayerConfigBuilder {
 /// ```
 #[macro_export]
 macro_rules! layer_config_setters {
-    ($config:ident) => {
+    ($($config:ident).+) => {
         /// How long a message waits to be received before it is dropped; 60 seconds unless set.
         #[must_use]
         pub fn expiry(mut self, expiry: ::std::time::Duration) -> Self {
-            self.$config = self.$config.expiry(expiry);
+            self.$($config).+ = self.$($config).+.expiry(expiry);
             self
         }
 
@@ -113,30 +113,31 @@ macro_rules! layer_config_setters {
         /// unless set.
         #[must_use]
         pub fn group_expiry(mut self, group_expiry: ::std::time::Duration) -> Self {
-            self.$config = self.$config.group_expiry(group_expiry);
+            self.$($config).+ = self.$($config).+.group_expiry(group_expiry);
             self
         }
 
         /// How many messages a channel holds; 100 unless set.
         #[must_use]
         pub fn capacity(mut self, capacity: usize) -> Self {
-            self.$config = self.$config.capacity(capacity);
+            self.$($config).+ = self.$($config).+.capacity(capacity);
             self
         }
 
-        /// How many messages channels hold whose whole name matches the glob `pattern`, or, if
-        /// that begins with `re:`, the regular expression after it. Of several patterns the first
-        /// that matches counts. A pattern that cannot be compiled is reported by `build`.
+        /// How many messages channels hold whose whole name, up to the `!`, matches the glob
+        /// `pattern`, or, if that begins with `re:`, the regular expression after it. Of several
+        /// patterns the first that matches counts. A pattern that cannot be compiled is reported
+        /// by `build`.
         #[must_use]
         pub fn channel_capacity(mut self, pattern: &str, capacity: usize) -> Self {
-            self.$config = self.$config.channel_capacity(pattern, capacity);
+            self.$($config).+ = self.$($config).+.channel_capacity(pattern, capacity);
             self
         }
 
         /// Takes expiries and capacities from `config`.
         #[must_use]
         pub fn config(mut self, config: $crate::LayerConfig) -> Self {
-            self.$config = self.$config.config(config);
+            self.$($config).+ = self.$($config).+.config(config);
             self
         }
     };

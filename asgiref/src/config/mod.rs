@@ -57,6 +57,7 @@
 mod builder;
 mod channel_layers;
 mod duration;
+mod encryption_keys;
 mod layer_config;
 mod nearest;
 mod options;
@@ -66,6 +67,7 @@ mod url;
 
 pub use builder::LayerConfigBuilder;
 pub use channel_layers::ChannelLayers;
+pub use encryption_keys::EncryptionKeys;
 pub use layer_config::LayerConfig;
 pub use options::Options;
 pub use settings::{Host, LayerSettings};

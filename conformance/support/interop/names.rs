@@ -5,11 +5,13 @@ use std::collections::BTreeSet;
 use asgiref::{ChannelLayer, ChannelPattern, message};
 
 use crate::support::names::{channel, take};
-use crate::support::python::PythonLayer;
+use crate::support::pair::Settings;
 use crate::support::within;
 
-/// Process-specific messages come with their full name.
-pub(crate) async fn check_full_names(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn process_specific_messages_come_with_their_full_name() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let names = [
         "daphne.response.AbC!one",
         "daphne.response.AbC!two",
@@ -31,8 +33,10 @@ pub(crate) async fn check_full_names(ours: &impl ChannelLayer, theirs: &PythonLa
     }
 }
 
-/// Either side can reply to a new channel of the other.
-pub(crate) async fn check_new_channels(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn either_side_can_reply_to_a_new_channel_of_the_other() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let name = theirs.new_channel("http.request.body?").expect("a name");
     let message = message! { "content" => b"upload" };
     ours.send(&channel(&name), message.clone())
@@ -47,8 +51,10 @@ pub(crate) async fn check_new_channels(ours: &impl ChannelLayer, theirs: &Python
     assert_eq!(take(ours, name.as_str()).await, (name.to_string(), message));
 }
 
-/// A name is not new while the other side uses it.
-pub(crate) async fn check_unique_names(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn a_name_is_not_new_while_the_other_side_uses_it() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let pattern = ChannelPattern::new("unique?").expect("a pattern");
     let mut names = BTreeSet::new();
     for _ in 0..50 {
@@ -68,8 +74,10 @@ pub(crate) async fn check_unique_names(ours: &impl ChannelLayer, theirs: &Python
     );
 }
 
-/// A receive of ours that waits gets what Python sends.
-pub(crate) async fn check_waiting(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn a_receive_of_ours_that_waits_gets_what_python_sends() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let names = ["normal", "single?reader", "process!"].map(channel);
     for (sent_to, message) in [
         ("normal", message! { "kind" => "normal" }),

@@ -4,7 +4,7 @@ use asgiref::{ChannelLayer, Map, Message, Value, message};
 use serde_json::json;
 
 use crate::support::names::{channel, look, take};
-use crate::support::python::PythonLayer;
+use crate::support::pair::Settings;
 
 /// One message for each kind of value, by name.
 fn messages() -> Vec<(&'static str, Message)> {
@@ -83,8 +83,10 @@ fn messages() -> Vec<(&'static str, Message)> {
     ]
 }
 
-/// Python receives every value as it was sent.
-pub(crate) async fn check_to_python(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn python_receives_every_value_as_it_was_sent() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     for (name, message) in messages() {
         ours.send(&channel("values"), message.clone())
             .await
@@ -96,8 +98,10 @@ pub(crate) async fn check_to_python(ours: &impl ChannelLayer, theirs: &PythonLay
     }
 }
 
-/// We receive every value as Python sent it.
-pub(crate) async fn check_to_us(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn we_receive_every_value_as_python_sent_it() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     for (name, message) in messages() {
         theirs.send("values", &message).expect(name);
         let (channel, received) = take(ours, "values").await;
@@ -106,8 +110,10 @@ pub(crate) async fn check_to_us(ours: &impl ChannelLayer, theirs: &PythonLayer<'
     }
 }
 
-/// Tuples arrive as lists.
-pub(crate) async fn check_tuples(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn tuples_arrive_as_lists() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let tuple = json!({"t": "tuple", "v": [{"t": "int", "v": "1"}, {"t": "str", "v": "two"}]});
     let message = json!({"t": "map", "v": [["pair", tuple]]});
     theirs.send_typed("values", &message).expect("it is sent");
@@ -116,8 +122,10 @@ pub(crate) async fn check_tuples(ours: &impl ChannelLayer, theirs: &PythonLayer<
     assert_eq!(received, message! { "pair" => expected });
 }
 
-/// Integers that no message may hold are skipped, and what comes after them is received.
-pub(crate) async fn check_large_integers(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn integers_that_no_message_may_hold_are_skipped() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     let too_large = json!({"t": "int", "v": u64::MAX.to_string()});
     let message = json!({"t": "map", "v": [["number", too_large]]});
     theirs
@@ -131,8 +139,10 @@ pub(crate) async fn check_large_integers(ours: &impl ChannelLayer, theirs: &Pyth
     assert_eq!(look(ours, "values").await, None);
 }
 
-/// One writer and one reader keep the order.
-pub(crate) async fn check_order(ours: &impl ChannelLayer, theirs: &PythonLayer<'_>) {
+#[tokio::test]
+async fn one_writer_and_one_reader_keep_the_order() {
+    let settings = Settings::shared();
+    let (ours, theirs) = (&settings.ours(), &settings.theirs());
     for (name, expected) in [
         ("to.python?abc", "to.python?abc"),
         ("to.python!abc", "to.python!"),
