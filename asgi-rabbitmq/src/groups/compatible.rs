@@ -76,10 +76,31 @@ pub(super) async fn add(
         }
     };
     session.bounded(binding).await?;
-    let publish_channel = session.publish_channel().await?;
+    mark(topology, session, marker, &body).await
+}
+
+/// Leaves the message that ends with the membership.
+async fn mark(
+    topology: &Topology,
+    session: &Arc<Session>,
+    marker: ShortString,
+    body: &[u8],
+) -> Result<()> {
+    let amqp_channel = session.publish_channel().await?;
     let properties = BasicProperties::default();
-    let publishing = session.publish(&publish_channel, "", marker, &body, properties);
-    session.bounded(publishing).await?;
+    let publishing = session.publish(&amqp_channel, "", marker.clone(), body, properties);
+    // The queue outlives its message by next to nothing. If it went first, nobody would learn that
+    // the membership is over: its time, too, begins when the message is there.
+    let renewing = amqp_channel.queue_declare(
+        marker,
+        topology.queue_options(),
+        topology.marker_arguments(),
+    );
+    let both = session.bounded(async {
+        let (published, renewed) = tokio::join!(publishing, renewing);
+        renewed.and(published)
+    });
+    both.await?;
     Ok(())
 }
 

@@ -7,9 +7,10 @@
 //!   delivered twice, whatever becomes of the connection.
 //! * What nobody wants any more is not acknowledged and so goes back to the head of its queue. A
 //!   message whose caller goes away in the very moment between acknowledgement and delivery goes
-//!   to another caller, stays here if its channel belongs to this process, or goes back to the
-//!   end of its queue.
+//!   to another caller or goes back to the end of its queue. One of a channel with a single reader
+//!   stays here, in its place, until a call asks for it or its queue is found empty.
 
+mod back;
 mod desk;
 mod fetch;
 mod parcel;
@@ -31,7 +32,6 @@ use crate::outbox::Outbox;
 use crate::site::Site;
 
 use parcel::{Parcel, Ready};
-use settle::PuttingBack;
 use state::State;
 
 pub(crate) use parcel::{is_envelope, local_part};
@@ -119,9 +119,9 @@ impl Hub {
 
     /// The last thing the task does.
     async fn leave(&self) {
-        let parcels = self.lock().drain_here();
-        for parcel in parcels {
-            self.put_back(parcel).await;
+        let kept = self.lock().drain_here();
+        for ready in kept {
+            self.put_back(ready).await;
         }
         self.site.broker.close();
     }
@@ -171,35 +171,6 @@ impl Hub {
             answered,
         };
         looking.ready().await
-    }
-
-    /// Hands messages to those who wait for `channels`, or for others that include theirs; finds
-    /// a place for those nobody wants.
-    fn hand_out(self: &Arc<Self>, channels: &[ChannelName], came: impl IntoIterator<Item = Ready>) {
-        let mut rest = Vec::new();
-        {
-            let mut state = self.lock();
-            let unwanted = state.hand_out(channels, came);
-            for ready in unwanted.into_iter().rev() {
-                rest.extend(state.keep(ready, channels.len() == 1));
-            }
-        }
-        for parcel in rest {
-            let hub = Arc::clone(self);
-            tokio::spawn(async move { hub.put_back(parcel).await });
-        }
-    }
-
-    /// Sends a message again that was taken off its queue and that nobody got.
-    async fn put_back(&self, parcel: Parcel) {
-        let _counted = PuttingBack::begin(&self.putting_back);
-        if let Err(error) = self.outbox.put_back(&parcel.queue, parcel.to_send()).await {
-            self.site.counters.interrupted_receive();
-            tracing::debug!(
-                error = &error as &dyn std::error::Error,
-                "cannot put a message back that nobody wanted any more",
-            );
-        }
     }
 
     /// What is in a message that was taken off the broker; `None` if it cannot be read.

@@ -17,9 +17,9 @@ impl Hub {
     pub(crate) async fn settle(self: &Arc<Self>) {
         let options = self.site.broker.options();
         let end = Instant::now() + options.connect_timeout + options.response_timeout;
-        let parcels = self.lock().drain_here();
-        for parcel in parcels {
-            self.put_back(parcel).await;
+        let kept = self.lock().drain_here();
+        for ready in kept {
+            self.put_back(ready).await;
         }
         while !self.is_settled() {
             if Instant::now() >= end {

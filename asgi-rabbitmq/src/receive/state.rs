@@ -1,6 +1,6 @@
 //! Who waits for what, and what is already here. Everything in this file happens under one lock.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 
 use asgiref::{ChannelKind, ChannelName};
@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::error::{Error, Result};
 
-use super::parcel::{Parcel, Ready};
+use super::parcel::Ready;
 
 pub(super) type Answer<T> = oneshot::Sender<Result<T>>;
 
@@ -19,6 +19,8 @@ pub(super) struct State {
     classes: HashMap<Arc<[ChannelName]>, VecDeque<Answer<Ready>>>,
     /// What was taken off the broker and waits for callers, by queue.
     here: HashMap<ChannelName, VecDeque<Ready>>,
+    /// The queues of which something is kept that is to go back if nobody asks for it.
+    pub(super) giving_back: HashSet<ChannelName>,
     /// Whether the task that receives runs.
     pub(super) running: bool,
     pub(super) closed: bool,
@@ -128,26 +130,17 @@ impl State {
         Some(ready)
     }
 
-    /// Keeps a message that nobody wants at the moment if its channel belongs to this process, as
-    /// what an envelope held does, so that it stays in order; hands it back otherwise.
-    pub(super) fn keep(&mut self, ready: Ready, may_keep: bool) -> Option<Parcel> {
-        match ready {
-            Ready::Parcel(parcel) if !(may_keep && parcel.queue.kind() != ChannelKind::Normal) => {
-                return Some(parcel);
+    /// Keeps a message that nobody wants at the moment if its channel has a single reader, and what
+    /// an envelope held, so that it stays in order; hands it back otherwise.
+    pub(super) fn keep(&mut self, ready: Ready, may_keep: bool) -> Option<Ready> {
+        let queue = match &ready {
+            Ready::Parcel(parcel) if may_keep && parcel.queue.kind() != ChannelKind::Normal => {
+                parcel.queue.clone()
             }
-            Ready::Parcel(parcel) => {
-                let queue = parcel.queue.clone();
-                self.here
-                    .entry(queue)
-                    .or_default()
-                    .push_front(Ready::Parcel(parcel));
-            }
-            Ready::Opened { .. } => {
-                if let Ok(queue) = ChannelName::new(ready.queue().to_owned()) {
-                    self.here.entry(queue).or_default().push_front(ready);
-                }
-            }
-        }
+            Ready::Parcel(_) => return Some(ready),
+            Ready::Opened { channel, .. } => channel.to_non_local(),
+        };
+        self.here.entry(queue).or_default().push_front(ready);
         None
     }
 
@@ -169,14 +162,31 @@ impl State {
         }
     }
 
-    /// Takes all out that is kept here and can be put back.
-    pub(super) fn drain_here(&mut self) -> Vec<Parcel> {
+    /// Whether messages are kept here that would go back to their queue: what came in an envelope
+    /// shows that this process reads the queue.
+    pub(super) fn may_give_back(&mut self, queue: &ChannelName) -> bool {
+        let now = Instant::now();
+        let Some(waiting) = self.here.get_mut(queue) else {
+            return false;
+        };
+        waiting.retain(|ready| !ready.is_expired(now));
+        if waiting.is_empty() {
+            self.here.remove(queue);
+            return false;
+        }
+        let mut waiting = waiting.iter();
+        waiting.all(|ready| matches!(ready, Ready::Parcel(_)))
+    }
+
+    /// Takes out what is kept here of a queue.
+    pub(super) fn drain_queue(&mut self, queue: &ChannelName) -> Vec<Ready> {
+        self.here.remove(queue).map_or_else(Vec::new, Vec::from)
+    }
+
+    /// Takes all out that is kept here.
+    pub(super) fn drain_here(&mut self) -> Vec<Ready> {
         let all = self.here.drain().flat_map(|(_, waiting)| waiting);
-        all.filter_map(|ready| match ready {
-            Ready::Parcel(parcel) => Some(parcel),
-            Ready::Opened { .. } => None,
-        })
-        .collect()
+        all.collect()
     }
 
     /// Forgets what is kept here.

@@ -7,6 +7,9 @@ use crate::support::pair::{Settings, channel, look, take};
 use crate::support::topology::Topology;
 use crate::support::until;
 
+/// In seconds: long enough for two connections to be made beside other tests.
+const EXPIRY: u64 = 4;
+
 #[tokio::test]
 async fn a_channel_that_one_side_filled_is_full_for_the_other() {
     let settings = Settings::shared().capacity(3);
@@ -61,7 +64,7 @@ async fn capacity_is_counted_up_to_the_exclamation_mark() {
 
 #[tokio::test]
 async fn messages_expire_for_both_whoever_sent_them() {
-    let settings = Settings::shared().expiry(1);
+    let settings = Settings::shared().expiry(EXPIRY);
     let (ours, theirs) = (settings.ours(), settings.theirs());
     ours.send(&channel("to.python"), message! {})
         .await
@@ -82,7 +85,7 @@ async fn messages_expire_for_both_whoever_sent_them() {
 
 #[tokio::test]
 async fn what_has_expired_takes_no_room() {
-    let settings = Settings::shared().expiry(1).capacity(2);
+    let settings = Settings::shared().expiry(EXPIRY).capacity(2);
     let (ours, theirs) = (settings.ours(), settings.theirs());
     let old = message! { "age" => "old" };
     for _ in 0..2 {

@@ -1,4 +1,8 @@
 //! Groups with members on both sides, in the form that both have.
+//!
+//! Both sides pass group messages on to process-specific members, whoever sent them. Calls of
+//! Python block the test's thread, on which our side must not depend meanwhile: each test has
+//! threads of its own for it.
 
 use std::collections::BTreeSet;
 
@@ -130,7 +134,7 @@ fn receive_in_python(theirs: &PythonLayer<'_>, queues: &[&str]) -> (String, Mess
 }
 
 /// Every combination of who reads, who joins and who sends.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn members_are_reached_whoever_joins_sends_and_reads() {
     let everybody = BTreeSet::from(MEMBERS.map(str::to_owned));
     for reader in [Ours, Python] {
@@ -150,7 +154,7 @@ async fn members_are_reached_whoever_joins_sends_and_reads() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_side_ends_memberships_that_the_other_began() {
     for (one, other) in [(Ours, Python), (Python, Ours)] {
         let pair = Pair::new();
@@ -183,7 +187,7 @@ async fn each_side_ends_memberships_that_the_other_began() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_that_nobody_joined_are_empty_for_both() {
     let pair = Pair::new();
     for side in [Ours, Python] {
@@ -201,7 +205,7 @@ async fn groups_that_nobody_joined_are_empty_for_both() {
 
 /// A process of ours and one of Python's, each with many members in one group: every member gets
 /// each message once, whichever side sends.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn processes_of_both_kinds_share_a_group() {
     const EACH: usize = 20;
     let pair = Pair::new();
@@ -232,7 +236,7 @@ async fn processes_of_both_kinds_share_a_group() {
     }
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn groups_may_be_encrypted() {
     let settings = Settings::shared().compatible_groups().keys(&["a secret"]);
     let pair = Pair {

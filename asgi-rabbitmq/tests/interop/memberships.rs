@@ -19,9 +19,9 @@ fn members(settings: &Settings, group: &str) -> Vec<String> {
 
 const KINDS: [&str; 2] = ["normal", "process!one"];
 
-/// How often a membership is watched. Its marker is read when it expires, 25 ms before its queue
-/// does: where those pass between the declaration and the marker, as on a busy machine, the
-/// membership stays until it is added again.
+/// How often a membership that Python added is watched. Its marker is read when it expires, 25 ms
+/// before its queue does: where those pass between the declaration and the marker, as on a busy
+/// machine, the membership stays until it is added again.
 const TRIES: usize = 5;
 
 /// A membership of two seconds ends within ten.
@@ -54,13 +54,14 @@ async fn expires(added_by_us: bool, buried_by_us: bool) -> bool {
 }
 
 /// By the marker of whoever added the member, as long as a process of either kind is there.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn memberships_expire_whoever_added_them() {
     for added_by_us in [true, false] {
         for buried_by_us in [true, false] {
             let mut tries = 1;
             while !expires(added_by_us, buried_by_us).await {
-                assert!(tries < TRIES, "{added_by_us} {buried_by_us}");
+                let may_stay = !added_by_us && tries < TRIES;
+                assert!(may_stay, "{added_by_us} {buried_by_us}");
                 tries += 1;
             }
         }
@@ -68,7 +69,7 @@ async fn memberships_expire_whoever_added_them() {
 }
 
 /// The specification recommends that, and the original does it.
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn unread_messages_end_the_memberships_of_their_channel() {
     for sent_by_us in [true, false] {
         let settings = Settings::shared().compatible_groups().expiry(1);
