@@ -81,6 +81,7 @@ impl Pipe {
             queue,
             requests: Vec::with_capacity(BATCH),
             has_rested: false,
+            has_company: true,
             unwritten: BytesMut::new(),
             unread: BytesMut::with_capacity(READ),
             due: VecDeque::new(),
@@ -193,6 +194,9 @@ struct Driver {
     requests: Vec<Request>,
     /// Others have had their turn since the first of them was taken.
     has_rested: bool,
+    /// The last ones had company, so that it is worth waiting for others. A caller who is alone
+    /// would pay for a turn in which nothing comes, and the wake-up of a thread.
+    has_company: bool,
     unwritten: BytesMut,
     unread: BytesMut,
     due: VecDeque<Due>,
@@ -264,11 +268,13 @@ impl Driver {
         if self.requests.is_empty() {
             return false;
         }
-        if !std::mem::replace(&mut self.has_rested, true) {
+        let is_alone = !self.has_company && self.requests.len() == 1 && self.due.is_empty();
+        if !is_alone && !std::mem::replace(&mut self.has_rested, true) {
             context.waker().wake_by_ref();
             return false;
         }
         self.has_rested = false;
+        self.has_company = self.requests.len() > 1 || !self.due.is_empty();
         self.last_use = self.now;
         self.encode_requests();
         true
