@@ -7,6 +7,7 @@ use std::process::Command;
 
 use rustix::thread::{CpuSet, sched_setaffinity};
 
+use crate::floor::Frames;
 use crate::{floor, layers};
 
 const ROLE: &str = "ASGI_IPC_BENCH_ROLE";
@@ -122,7 +123,8 @@ impl Child {
     pub(crate) fn run(self) {
         match self.role.as_str() {
             "socket-echo" => floor::echo(self.parent),
-            "socket-sink" => floor::sink(self.parent),
+            "socket-sink" => floor::sink(self.parent, Frames::Messages),
+            "socket-sink-opaque" => floor::sink(self.parent, Frames::Opaque),
             "layer-echo" => layers::echo(self),
             "layer-sink" => layers::sink(self),
             other => panic!("no role is called {other}"),
