@@ -1,5 +1,6 @@
 //! The `site` example as its documentation has it: daphne, Redis and workers are processes of
-//! their own, and each is replaced while the others run.
+//! their own, and each is replaced while the others run. The same in shared memory, where there is
+//! no server between them.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, TcpStream};
@@ -22,6 +23,7 @@ use servers::port::free_port;
 use servers::process::{Process, succeed, text};
 use servers::server::{RedisOptions, RedisServer};
 use servers::{until, within};
+use tempfile::TempDir;
 
 type Socket = WebSocketStream<MaybeTlsStream<tokio::net::TcpStream>>;
 
@@ -194,16 +196,27 @@ impl Visitor {
 }
 
 #[tokio::test]
-async fn new_code_ships_while_a_browser_stays_connected() {
+async fn new_code_ships_over_redis_while_a_browser_stays_connected() {
     let server = RedisServer::start();
-    let layer = server.url();
-    let port = free_port();
-    let front = daphne(port, &layer).await;
     let name = format!("RedisChannelLayer(127.0.0.1:{})", server.port());
+    ship_new_code(&server.url(), &name).await;
+}
+
+#[tokio::test]
+async fn new_code_ships_over_shared_memory_while_a_browser_stays_connected() {
+    let directory = TempDir::new().expect("a temporary directory");
+    let layer = format!("ipc://site?directory={}", text(directory.path()));
+    ship_new_code(&layer, "IpcChannelLayer(prefix=site)").await;
+}
+
+/// Replaces workers and daphne one by one. `name` is what they call the layer in their logs.
+async fn ship_new_code(layer: &str, name: &str) {
+    let port = free_port();
+    let front = daphne(port, layer).await;
     let started =
         format!("Starting server at tcp:port={port}:interface=127.0.0.1, channel layer {name}.");
     wait_for_log(&front, &started).await;
-    let workers = [worker(1, &layer), worker(1, &layer)];
+    let workers = [worker(1, layer), worker(1, layer)];
     for worker in &workers {
         let running = format!("running worker against channel layer default ({name})");
         wait_for_log(worker, &running).await;
@@ -218,7 +231,7 @@ async fn new_code_ships_while_a_browser_stays_connected() {
     visitor.say(40).await;
     stop(first);
     assert_eq!(visitor.hear_all().await, BTreeSet::from([1]));
-    let third = worker(2, &layer);
+    let third = worker(2, layer);
     visitor.expect_versions([1, 2]).await;
 
     visitor.say(40).await;
@@ -229,7 +242,7 @@ async fn new_code_ships_while_a_browser_stays_connected() {
     // Without a worker what is said waits.
     stop(third);
     visitor.say(40).await;
-    let _fourth = worker(3, &layer);
+    let _fourth = worker(3, layer);
     assert_eq!(visitor.hear_all().await, BTreeSet::from([3]));
     let shown = page(port).await.expect("a worker answers");
     assert!(shown.contains("Served by version 3"), "{shown}");
@@ -243,7 +256,7 @@ async fn new_code_ships_while_a_browser_stays_connected() {
     assert_eq!(close.code, CloseCode::Away);
     drop(visitor);
     expect_end(front);
-    let _front = daphne(port, &layer).await;
+    let _front = daphne(port, layer).await;
     let mut visitor = Visitor::enter(port).await;
     visitor.expect_versions([3]).await;
 }
