@@ -7,7 +7,7 @@ use crate::segment::{Checked, Damage};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"asgi-ipc");
 /// The version of what this module and the `store` modules describe.
-pub(crate) const VERSION: u32 = 2;
+pub(crate) const VERSION: u32 = 3;
 /// How numbers are written. Two programs that differ in this cannot share a segment. Nothing of a
 /// C library is in the segment, so glibc and musl may differ.
 pub(crate) const IDENTITY: u32 = u32::from_ne_bytes(*b"\x01\x02\x03\x04");
@@ -40,8 +40,6 @@ pub(crate) mod header {
     pub(crate) const FLUSHING: usize = 260;
     /// How often the segment was repaired.
     pub(crate) const REPAIRS: usize = 264;
-    /// How often everything was removed: what was taken before is not to be delivered after.
-    pub(crate) const FLUSHES: usize = 268;
     /// The channel, and the membership, looked at last for something to give back. Apart from what
     /// is read by everyone and seldom changed, as it is in the processors' caches by lines.
     pub(crate) const CHANNEL_HAND: usize = 384;
@@ -89,13 +87,15 @@ pub(crate) mod client {
 /// Fields of a channel's record: of one queue, with the name up to the `!`.
 ///
 /// What is changed by different processes is in different pairs of cache lines, as processors
-/// fetch them: what senders and receivers change comes first, then what stays as it is, then what
-/// a receiver changes, then what senders do.
+/// fetch them: what senders change and those who wait comes first, then what stays as it is, then
+/// what receivers change, then what senders do.
 pub(crate) mod channel {
-    /// The oldest message.
-    pub(crate) const HEAD: usize = 0;
-    pub(crate) const TAIL: usize = 4;
-    pub(crate) const LENGTH: usize = 8;
+    /// The newest message.
+    pub(crate) const TAIL: usize = 0;
+    /// How many messages were ever put in, and how many of these were taken out as far as senders
+    /// know.
+    pub(crate) const PUT: usize = 4;
+    pub(crate) const TAKEN: usize = 8;
     /// The client woken last.
     pub(crate) const WOKEN: usize = 12;
     /// One bit for each client that waits.
@@ -108,12 +108,10 @@ pub(crate) mod channel {
     pub(crate) const HASH: usize = 68;
     pub(crate) const NAME_LENGTH: usize = 72;
     pub(crate) const NAME: usize = 80;
-    /// Of messages that a client has taken ahead: when the last one is over, when the first one was
-    /// sent, how many, and which client. Changed by that client without the lock.
-    pub(crate) const AHEAD_UNTIL: usize = 320;
-    pub(crate) const AHEAD_SENT: usize = 328;
-    pub(crate) const AHEAD: usize = 336;
-    pub(crate) const AHEAD_OF: usize = 340;
+    /// The oldest message, and how many were taken before it. Changed without the lock too.
+    pub(crate) const FRONT: usize = 320;
+    /// No message is over before this time.
+    pub(crate) const FRESH_UNTIL: usize = 440;
     /// When it was used last.
     pub(crate) const USED: usize = 448;
     pub(crate) const SENT: usize = 456;
@@ -479,7 +477,7 @@ mod tests {
 
     #[test]
     fn fields_do_not_overlap_the_next_record() {
-        const { assert!(channel::NAME + 200 <= channel::AHEAD_UNTIL) };
+        const { assert!(channel::NAME + 200 <= channel::FRONT) };
         const { assert!(group::NAME + 200 <= group::SIZE) };
         const LOCAL: usize = local::INLINE + local::INLINE_SIZE;
         const { assert!(node::LOCAL + LOCAL <= node::SIZE) };
@@ -488,6 +486,7 @@ mod tests {
         const { assert!(client::HELD_NODES + 4 * client::HELD_MAX <= client::HELD_BLOCKS) };
         const { assert!(client::HELD_BLOCKS + 4 * client::HELD_MAX <= client::SIZE) };
         const { assert!(channel::WAITING + MAX_CLIENTS as usize / 8 <= channel::MEMBERS) };
+        const { assert!(channel::FRONT + 8 <= channel::FRESH_UNTIL) };
         const { assert!(channel::FULL + 24 <= channel::SIZE) };
         const { assert!(header::POOLS + 5 * header::POOL_SIZE <= header::SENT) };
     }

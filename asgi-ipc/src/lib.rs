@@ -46,7 +46,6 @@
 //! * `clock`: the time that all processes share.
 //! * `file`, `layout` and `segment`: a segment as a file, as tables of records, and as memory; the
 //!   last is the one place of this crate with unsafe code.
-//! * `ahead`: messages that were taken several at a time.
 //! * `lock`: a lock that survives the death of the process holding it.
 //! * `store`: channels, messages and groups inside a segment, and how they are repaired.
 //! * `peers`, `waiting` and `watchdog`: waiting for messages, waking those who wait, and looking
@@ -60,7 +59,6 @@
     reason = "a method of a type with a lifetime, named alone, is for one lifetime only"
 )]
 
-mod ahead;
 mod clock;
 mod config;
 mod error;

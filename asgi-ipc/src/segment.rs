@@ -116,6 +116,17 @@ impl Segment {
         Ok(())
     }
 
+    /// Writes `new` if there is `current`; whether there was. What was stored before is in memory
+    /// before this is, and whoever reads it sees that.
+    pub(crate) fn exchange_long(&self, at: usize, current: u64, new: u64) -> Checked<bool> {
+        let long = self.long(at)?;
+        if !self.is_alive() {
+            return Ok(true);
+        }
+        let exchanged = long.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed);
+        Ok(exchanged.is_ok())
+    }
+
     /// Copies `bytes` to `at`, a multiple of eight. What remains of the last eight is zeroed.
     pub(crate) fn write(&self, at: usize, bytes: &[u8]) -> Checked<()> {
         let (chunks, rest) = bytes.as_chunks::<8>();

@@ -1,20 +1,19 @@
 //! What all handles to one layer share: the segment, and the calls that wait.
 
-use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use asgiref::codec::{Codec, DEFAULT_LIMIT};
-use asgiref::{ChannelKind, ChannelName, LayerConfig, Message};
+use asgiref::{ChannelName, LayerConfig, Message};
 use rand::Rng as _;
 
 use crate::config::Place;
 use crate::error::Error;
 use crate::file;
 use crate::segment::{Checked, Segment};
-use crate::store::{Effects, Locked, MOST, Outgoing, Popped, Refused, Source, Store, Taken};
-use crate::waiting::{Queues, Registration, Waiting};
+use crate::store::{Effects, Locked, Outgoing, Popped, Quick, Refused, Store, Taken};
+use crate::waiting::{Registration, Waiting};
 use crate::watchdog::Watchdog;
 
 /// What `receive` returns.
@@ -109,11 +108,7 @@ impl Shared {
             return Ok(None);
         }
         loop {
-            let taken = match channels {
-                [one] if is_process_specific(one) => self.take_ahead(one)?,
-                several => self.take(several)?,
-            };
-            let Some((index, popped)) = taken else {
+            let Some((index, popped)) = self.take(channels)? else {
                 return Ok(None);
             };
             if let Some(received) = self.decode(&channels[index], popped) {
@@ -122,72 +117,23 @@ impl Shared {
         }
     }
 
-    /// A message from any of `channels`.
+    /// A message from any of `channels`, without the lock as far as possible.
     fn take(&self, channels: &[ChannelName]) -> Result<Option<(usize, Popped)>, Error> {
         let start = random_start(channels);
-        if channels.iter().any(is_process_specific)
-            && let Some(next) = self.next_ahead(&mut self.waiting.lock(), channels, start)?
-        {
-            return Ok(Some(next));
-        }
-        let (popped, effects) = self
-            .store
-            .receive(|locked| pop_any(locked, channels, start), read_any)?;
-        self.finish(effects);
-        Ok(popped)
-    }
-
-    /// A message from a process-specific channel. Several are taken under one lock, for the calls
-    /// that will come, unless others wait already.
-    fn take_ahead(&self, channel: &ChannelName) -> Result<Option<(usize, Popped)>, Error> {
-        let name = channel.non_local();
-        let mut queues = self.waiting.lock();
-        if let Some(next) = self.next_ahead(&mut queues, std::slice::from_ref(channel), 0)? {
-            return Ok(Some(next));
-        }
-        let most = if queues.waits_for(name) || !queues.ahead.has_room_for(name) {
-            1
-        } else {
-            MOST
-        };
-        let (several, effects) = self
-            .store
-            .receive(|locked| locked.pop_several(name, most), read_several)?;
-        let first = several.and_then(|(source, mut messages)| {
-            let first = messages.pop_front();
-            if !messages.is_empty() {
-                queues.ahead.keep(name, source, messages);
+        for index in (start..channels.len()).chain(0..start) {
+            match self.store.take_quickly(channels[index].non_local()) {
+                Quick::Message(popped) => return Ok(Some((index, popped))),
+                Quick::Nothing => {}
+                Quick::Unsure => {
+                    let (popped, effects) = self
+                        .store
+                        .receive(|locked| pop_any(locked, channels, index), read_any)?;
+                    self.finish(effects);
+                    return Ok(popped);
+                }
             }
-            first
-        });
-        drop(queues);
-        self.finish(effects);
-        Ok(first.map(|popped| (0, popped)))
-    }
-
-    /// A message that was taken ahead from any of `channels`.
-    fn next_ahead(
-        &self,
-        queues: &mut Queues,
-        channels: &[ChannelName],
-        start: usize,
-    ) -> Result<Option<(usize, Popped)>, Error> {
-        let mut order = (start..channels.len()).chain(0..start);
-        let Some(index) = order.find(|index| queues.ahead.is_of(channels[*index].non_local()))
-        else {
-            return Ok(None);
-        };
-        let mut expired = Vec::new();
-        let next = queues.ahead.next(&self.store, &mut expired);
-        if !expired.is_empty() {
-            let name = channels[index].non_local();
-            self.store.run(|locked| {
-                expired
-                    .iter()
-                    .try_for_each(|popped| locked.expire(name, popped))
-            })?;
         }
-        Ok(next.map(|popped| (index, popped)))
+        Ok(None)
     }
 
     /// A message from any of `channels`; if there is none, the call has a place in their lines.
@@ -199,13 +145,6 @@ impl Shared {
         loop {
             let start = random_start(channels);
             let mut queues = self.waiting.lock();
-            if let Some((index, popped)) = self.next_ahead(&mut queues, channels, start)? {
-                drop(queues);
-                match self.decode(&channels[index], popped) {
-                    None => continue,
-                    received => return Ok(received),
-                }
-            }
             registration.join(&mut queues);
             let arrival = self.store.receive(
                 |locked| {
@@ -271,23 +210,15 @@ impl Shared {
         let start = random_start(channels);
         let mut queues = self.waiting.lock();
         let woken_for = registration.leave(&mut queues);
-        let ahead = if wants {
-            self.next_ahead(&mut queues, channels, start)?
-        } else {
-            None
-        };
         let leave = |locked: &Locked<'_>| {
-            let taken = if wants && ahead.is_none() {
+            let taken = if wants {
                 pop_any(locked, channels, start)?
             } else {
                 None
             };
-            let ahead_of = ahead.as_ref().map(|(index, _)| *index);
             let taken_from = taken
                 .as_ref()
-                .map(|(index, _)| *index)
-                .or(ahead_of)
-                .map(|index| channels[index].non_local());
+                .map(|(index, _)| channels[*index].non_local());
             for name in channels.iter().map(ChannelName::non_local) {
                 if let Some(channel) = locked.find_channel(name)? {
                     locked.set_waiting(channel, queues.waits_for(name))?;
@@ -305,14 +236,14 @@ impl Shared {
         drop(queues);
         let (popped, effects) = left?;
         self.finish(effects);
-        Ok(ahead.or(popped))
+        Ok(popped)
     }
 
     /// The message that was taken; nothing if what was there is no message, so that one that
     /// something else wrote does not keep those after it from being received.
     fn decode(&self, channel: &ChannelName, popped: Popped) -> Option<Received> {
-        let decoded = name_with(channel, &popped.local)
-            .and_then(|name| Ok((name, self.codec.decode(popped.body)?)));
+        let decoded = name_with(channel, popped.local())
+            .and_then(|name| Ok((name, self.codec.decode(popped.into_body())?)));
         match decoded {
             Ok(received) => Some(received),
             Err(error) => {
@@ -398,19 +329,6 @@ fn read_any(taken: Option<(usize, Taken)>, segment: &Segment) -> Checked<Option<
     taken
         .map(|(index, taken)| Ok((index, taken.read(segment)?)))
         .transpose()
-}
-
-fn read_several(
-    taken: Option<(Source, Vec<Taken>)>,
-    segment: &Segment,
-) -> Checked<Option<(Source, VecDeque<Popped>)>> {
-    taken
-        .map(|(source, several)| Ok((source, Taken::read_several(several, segment)?)))
-        .transpose()
-}
-
-fn is_process_specific(channel: &ChannelName) -> bool {
-    channel.kind() == ChannelKind::ProcessSpecific
 }
 
 /// Where to begin, so that a busy channel does not starve those after it.

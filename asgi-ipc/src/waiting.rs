@@ -20,7 +20,6 @@ use tokio::task::AbortHandle;
 
 use asgiref::ChannelName;
 
-use crate::ahead::Ahead;
 use crate::error::Error;
 use crate::segment::Checked;
 use crate::shared::Shared;
@@ -36,9 +35,6 @@ pub(crate) struct Waiting {
 
 #[derive(Default)]
 pub(crate) struct Queues {
-    /// Messages that were taken ahead. While there are any of a channel, no call waits for it
-    /// that was not woken.
-    pub(crate) ahead: Ahead,
     /// By channel, in the order in which they came.
     calls: HashMap<String, BTreeMap<u64, Arc<Call>>>,
     next_ticket: u64,

@@ -12,11 +12,10 @@
 //! * `throughput`: messages of 100 bytes from one process to another, over a normal and over a
 //!   process-specific channel, beside frames with a length in front over a Unix stream socket.
 //!   Both sides hand over one message at a time, as each is to be there when it is sent: the layer
-//!   in one `send`, the socket in one `write` of a buffer that is used again. Both receivers take
-//!   what has come since: the layer up to 32 messages of a process-specific channel, the socket 64
-//!   KiB. The frames are measured twice: with the same messages, made, encoded and decoded as those
-//!   of the layer are, and with 100 bytes that nobody looks into, for which a layer of maps has no
-//!   like;
+//!   in one `send`, the socket in one `write` of a buffer that is used again. The layer's receiver
+//!   takes one message at a time too, the socket's reads up to 64 KiB at once. The frames are
+//!   measured twice: with the same messages, made, encoded and decoded as those of the layer are,
+//!   and with 100 bytes that nobody looks into, for which a layer of maps has no like;
 //! * `others`: the same over a normal channel beside the Redis layer of this workspace and Python's
 //!   `asgi_ipc` 1.4.2;
 //! * `pending`: a send and a receive with 0 to 100,000 messages waiting in the channel, beside
@@ -33,6 +32,8 @@ mod floor;
 mod layers;
 mod original;
 mod redis;
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 use std::path::Path;
 
@@ -41,6 +42,7 @@ use floor::Frames;
 use layers::{NORMAL, PROCESS_SPECIFIC};
 use original::Original;
 use redis::Redis;
+use support::Segments;
 
 /// Bytes in a message.
 const SIZE: usize = 100;
@@ -55,11 +57,8 @@ fn main() {
         .filter(|argument| !argument.starts_with("--"))
         .collect();
     let is_wanted = |what: &str| wanted.is_empty() || wanted.iter().any(|word| word == what);
-    let directory = tempfile::Builder::new()
-        .prefix("asgi-ipc-bench-")
-        .tempdir_in(asgi_ipc::inspect::default_directory())
-        .expect("a directory in memory");
-    let directory = directory.path();
+    let segments = Segments::new();
+    let directory = segments.path();
     if is_wanted("latency") {
         latency(directory);
     }

@@ -3,14 +3,13 @@
 use std::time::Duration;
 
 use crate::clock::Time;
-use crate::layout::{LIVE, Pool, block, channel, header, local, node};
+use crate::layout::{LIVE, Pool, channel, header, node};
 use crate::segment::Checked;
 
-use super::ahead::MOST;
 use super::counter::Figures;
 use super::hand::Prepared;
-use super::taken::{Part, Taken};
-use super::{Locked, Steps};
+use super::queue::{self, Front, Queue as _};
+use super::{Locked, Steps, Store};
 
 /// A channel's record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -54,13 +53,14 @@ impl Locked<'_> {
 
     /// The channel of this name (up to the `!`), if there is one.
     pub(crate) fn find_channel(&self, name: &str) -> Checked<Option<Channel>> {
-        self.find_hashed_channel(name.as_bytes(), self.hash(name.as_bytes()))
+        let (name, hash) = (name.as_bytes(), self.hash(name.as_bytes()));
+        self.store.find_hashed_channel(name, hash)
     }
 
     /// The channel of this name, made if there is none; nothing if there is no room.
     pub(crate) fn channel(&self, name: &str) -> Checked<Option<Channel>> {
         let hash = self.hash(name.as_bytes());
-        if let Some(found) = self.find_hashed_channel(name.as_bytes(), hash)? {
+        if let Some(found) = self.store.find_hashed_channel(name.as_bytes(), hash)? {
             self.touch(found)?;
             return Ok(Some(found));
         }
@@ -68,7 +68,7 @@ impl Locked<'_> {
             return Ok(None);
         };
         let at = self.layout().channels.at(number)?;
-        self.segment().clear(at, channel::SIZE)?;
+        self.clear_channel(Channel { number, at })?;
         self.write_name(
             at + channel::NAME_LENGTH,
             at + channel::NAME,
@@ -80,6 +80,24 @@ impl Locked<'_> {
         let made = Channel { number, at };
         self.link_channel(made, hash)?;
         Ok(Some(made))
+    }
+
+    /// Clears a record that is not in use. How many messages were taken out of it goes on.
+    fn clear_channel(&self, channel: Channel) -> Checked<()> {
+        let taken = self.store.queue(channel).front()?.taken;
+        let after = channel::FRONT + 8;
+        self.segment().clear(channel.at, channel::FRONT)?;
+        self.segment()
+            .clear(channel.at + after, channel::SIZE - after)?;
+        self.open_empty(channel, taken)
+    }
+
+    /// Makes the queue of a channel an empty one, out of which so many messages were taken.
+    pub(super) fn open_empty(&self, channel: Channel, taken: u32) -> Checked<()> {
+        self.set(channel.at + channel::TAIL, 0)?;
+        self.set(channel.at + channel::PUT, taken)?;
+        self.set(channel.at + channel::TAKEN, taken)?;
+        self.store.queue(channel).set_front(Front::new(0, taken))
     }
 
     /// The channel with this number, if it is in use.
@@ -132,22 +150,6 @@ impl Locked<'_> {
         }
     }
 
-    fn find_hashed_channel(&self, name: &[u8], hash: u32) -> Checked<Option<Channel>> {
-        let mut number = self.get(self.layout().channel_buckets.at(hash))?;
-        let mut steps = Steps::new(self.layout().channels.count);
-        while number != 0 {
-            steps.step()?;
-            let at = self.layout().channels.at(number)?;
-            if self.get(at + channel::HASH)? == hash
-                && self.is_named(at + channel::NAME_LENGTH, at + channel::NAME, name)?
-            {
-                return Ok(Some(Channel { number, at }));
-            }
-            number = self.get(at + channel::NEXT)?;
-        }
-        Ok(None)
-    }
-
     // ---- Messages
 
     /// Appends a message, `prepared` if there was enough at hand for it, and wakes a client that
@@ -182,7 +184,7 @@ impl Locked<'_> {
         if let Some(prepared) = prepared
             && self.is_at_hand(prepared)
         {
-            self.link(channel, prepared.node)?;
+            self.link(channel, prepared.node, prepared.expires)?;
             self.hand_over(prepared)?;
             self.count_sent(channel)?;
             return Ok(Ok(()));
@@ -202,16 +204,31 @@ impl Locked<'_> {
 
     /// Drops what is expired, and says whether there is room for another message.
     pub(super) fn has_capacity(&self, channel: Channel, capacity: usize) -> Checked<bool> {
-        self.drop_expired(channel)?;
+        if self.get_time(channel.at + channel::FRESH_UNTIL)? <= self.now {
+            self.look_for_expired(channel)?;
+        }
         // Should memory have to be given back for the message, this channel is not.
         self.touch(channel)?;
-        let length = self.get(channel.at + channel::LENGTH)? as usize;
-        if length + MOST < capacity {
-            // Without looking at what another processor has in its cache.
+        let put = self.get(channel.at + channel::PUT)?;
+        let taken = self.get(channel.at + channel::TAKEN)?;
+        if (put.wrapping_sub(taken) as usize) < capacity {
+            // Without looking at the front, which another processor may have in its cache.
             return Ok(true);
         }
-        let (ahead, _) = self.taken_ahead(channel)?;
-        Ok(length + (ahead as usize) < capacity)
+        self.look_for_expired(channel)?;
+        let taken = self.store.queue(channel).front()?.taken;
+        self.set(channel.at + channel::TAKEN, taken)?;
+        Ok((put.wrapping_sub(taken) as usize) < capacity)
+    }
+
+    /// Drops what is expired, and notes until when nothing else will be.
+    fn look_for_expired(&self, channel: Channel) -> Checked<()> {
+        self.drop_expired(channel)?;
+        let until = match self.oldest(channel)? {
+            Some((_, expires)) => expires.0,
+            None => u64::MAX,
+        };
+        self.set_long(channel.at + channel::FRESH_UNTIL, until)
     }
 
     /// Notes that the channel is in use.
@@ -245,124 +262,19 @@ impl Locked<'_> {
         self.set_long(at + node::SENT, self.now.0)?;
         self.set_long(at + node::EXPIRES, expires.0)?;
         self.set(at + node::NEXT, 0)?;
-        self.link(channel, number)?;
+        self.link(channel, number, expires)?;
         Ok(true)
     }
 
     /// Puts a place that is written at the end of a queue.
-    fn link(&self, channel: Channel, number: u32) -> Checked<()> {
-        let link = match self.get(channel.at + channel::TAIL)? {
-            0 => channel.at + channel::HEAD,
-            tail => self.layout().nodes.at(tail)? + node::NEXT,
-        };
-        // From here on the message is in the queue.
-        self.set(link, number)?;
-        self.set(channel.at + channel::TAIL, number)?;
-        self.change(channel.at + channel::LENGTH, |length| {
-            length.saturating_add(1)
-        })
-    }
-
-    /// Takes the oldest message out that is not expired.
-    pub(crate) fn pop(&self, name: &str) -> Checked<Option<Taken>> {
-        match self.find_channel(name)? {
-            Some(channel) => {
-                self.make_room()?;
-                self.take(channel)
-            }
-            None => Ok(None),
+    fn link(&self, channel: Channel, number: u32, expires: Time) -> Checked<()> {
+        queue::append(&self.store.queue(channel), number)?;
+        self.change(channel.at + channel::PUT, |put| put.wrapping_add(1))?;
+        let fresh_until = channel.at + channel::FRESH_UNTIL;
+        if expires < self.get_time(fresh_until)? {
+            self.set_long(fresh_until, expires.0)?;
         }
-    }
-
-    pub(super) fn take(&self, channel: Channel) -> Checked<Option<Taken>> {
-        self.drop_expired(channel)?;
-        let head = self.get(channel.at + channel::HEAD)?;
-        if head == 0 {
-            return Ok(None);
-        }
-        let at = self.layout().nodes.at(head)?;
-        let local = self.local_length(at + node::LOCAL)?;
-        let body = self.get(at + node::BODY)?;
-        let alone = self.get(at + node::ALONE)? as usize;
-        let sent = self.get_time(at + node::SENT)?;
-        let expires = self.get_time(at + node::EXPIRES)?;
-        if (1..=block::DATA_SIZE + 1).contains(&alone)
-            && local <= local::INLINE_SIZE
-            && self.hand().have_room()
-        {
-            let data = self.layout().blocks.at(body)? + block::DATA;
-            self.unlink(channel, at)?;
-            self.get_hold(head, body)?;
-            let next = self.get(at + node::NEXT)?;
-            return Ok(Some(Taken {
-                local: Part::At(at + node::LOCAL + local::INLINE, local),
-                body: Part::At(data, alone - 1),
-                sent,
-                expires,
-                next: self.layout().nodes.at(next).ok(),
-            }));
-        }
-        let taken = Taken {
-            local: Part::Read(self.read_local(at + node::LOCAL)?),
-            body: Part::Read(self.read_body(body)?),
-            sent,
-            expires,
-            next: None,
-        };
-        self.remove_head(channel, head, at)?;
-        Ok(Some(taken))
-    }
-
-    /// How many messages wait.
-    pub(crate) fn pending(&self, channel: Channel) -> Checked<u32> {
-        self.drop_expired(channel)?;
-        self.get(channel.at + channel::LENGTH)
-    }
-
-    /// Whether a message waits.
-    pub(crate) fn has_messages(&self, channel: Channel) -> Checked<bool> {
-        Ok(self.get(channel.at + channel::HEAD)? != 0)
-    }
-
-    /// Takes out what is expired. The memberships end that began before a message expired: nobody
-    /// reads the channel it was for.
-    pub(super) fn drop_expired(&self, channel: Channel) -> Checked<()> {
-        loop {
-            let head = self.get(channel.at + channel::HEAD)?;
-            if head == 0 {
-                return Ok(());
-            }
-            let at = self.layout().nodes.at(head)?;
-            let expires = self.get_time(at + node::EXPIRES)?;
-            if expires > self.now {
-                return Ok(());
-            }
-            if self.get(channel.at + channel::MEMBERS)? != 0 {
-                let local = self.read_local(at + node::LOCAL)?;
-                self.end_memberships(channel, &local, expires)?;
-            }
-            self.remove_head(channel, head, at)?;
-        }
-    }
-
-    fn remove_head(&self, channel: Channel, head: u32, at: usize) -> Checked<()> {
-        self.unlink(channel, at)?;
-        self.free_local(at + node::LOCAL)?;
-        self.drop_body(self.get(at + node::BODY)?)?;
-        self.release(Pool::Nodes, head)
-    }
-
-    /// Takes the first place out of a queue.
-    fn unlink(&self, channel: Channel, at: usize) -> Checked<()> {
-        let next = self.get(at + node::NEXT)?;
-        // From here on the message is not in the queue.
-        self.set(channel.at + channel::HEAD, next)?;
-        if next == 0 {
-            self.set(channel.at + channel::TAIL, 0)?;
-        }
-        self.change(channel.at + channel::LENGTH, |length| {
-            length.saturating_sub(1)
-        })
+        Ok(())
     }
 
     // ---- Figures
@@ -401,18 +313,40 @@ impl Locked<'_> {
     }
 
     pub(super) fn figures_of(&self, channel: Channel) -> Checked<ChannelFigures> {
-        self.drop_expired(channel)?;
-        let head = self.get(channel.at + channel::HEAD)?;
-        let (ahead, mut oldest) = self.taken_ahead(channel)?;
-        if ahead == 0 && head != 0 {
-            oldest = self.get_time(self.layout().nodes.at(head)? + node::SENT)?;
-        }
-        let length = self.get(channel.at + channel::LENGTH)?;
+        let pending = self.pending(channel)?;
+        let oldest = self.oldest(channel)?;
         Ok(ChannelFigures {
-            pending: u64::from(length) + u64::from(ahead),
-            max_age: self.now.since(oldest),
+            pending: pending.into(),
+            max_age: oldest.map_or(Duration::ZERO, |(sent, _)| self.now.since(sent)),
             sent: self.figures(channel.at + channel::SENT)?,
             full: self.figures(channel.at + channel::FULL)?,
         })
+    }
+}
+
+impl Store {
+    /// The channel of this name. Without the lock, one may be missed, and the record found may
+    /// be that of another channel from now on.
+    pub(super) fn find_hashed_channel(&self, name: &[u8], hash: u32) -> Checked<Option<Channel>> {
+        let mut number = self.segment.load(self.layout.channel_buckets.at(hash))?;
+        let mut steps = Steps::new(self.layout.channels.count);
+        while number != 0 {
+            steps.step()?;
+            let at = self.layout.channels.at(number)?;
+            if self.segment.load(at + channel::HASH)? == hash
+                && self.is_named(at + channel::NAME_LENGTH, at + channel::NAME, name)?
+            {
+                return Ok(Some(Channel { number, at }));
+            }
+            number = self.segment.load(at + channel::NEXT)?;
+        }
+        Ok(None)
+    }
+
+    /// Whether the record is that of the channel of this name.
+    pub(super) fn is_of(&self, channel: Channel, name: &[u8]) -> Checked<bool> {
+        let at = channel.at;
+        Ok(self.segment.load(at + channel::STATE)? == LIVE
+            && self.is_named(at + channel::NAME_LENGTH, at + channel::NAME, name)?)
     }
 }

@@ -82,7 +82,7 @@ impl Locked<'_> {
     /// them died, or does something else.
     pub(crate) fn wake_forgotten(&self) -> Checked<()> {
         for channel in self.live_channels()? {
-            for _ in 0..self.get(channel.at + channel::LENGTH)?.min(MAX_CLIENTS) {
+            for _ in 0..self.length(channel)?.min(MAX_CLIENTS) {
                 if !self.wake_next(channel)? {
                     break;
                 }
@@ -210,7 +210,6 @@ impl Locked<'_> {
         self.set(at + client::PID, 0)?;
         for channel in self.live_channels()? {
             self.set_bit(channel, slot, false)?;
-            self.forget_ahead(channel, slot)?;
         }
         self.set(at + client::NEWS, 0)?;
         self.set(at + client::SIGNALLED, 0)?;

@@ -6,11 +6,6 @@ use crate::segment::Checked;
 use super::Locked;
 
 impl Locked<'_> {
-    /// How often everything was removed.
-    pub(super) fn flushes(&self) -> Checked<u32> {
-        self.get(header::FLUSHES)
-    }
-
     /// Removes all messages, groups and figures. Clients that wait go on waiting.
     ///
     /// The repair is told to keep nothing; one that is interrupted is told so still.

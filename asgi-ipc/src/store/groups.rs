@@ -12,7 +12,6 @@ use crate::segment::Checked;
 
 use super::channels::Channel;
 use super::names::hash_pair;
-use super::taken::Popped;
 use super::{Locked, Steps};
 
 /// The segment has no room for a membership.
@@ -177,14 +176,6 @@ impl Locked<'_> {
             self.drop_body(body)?;
         }
         Ok(missed)
-    }
-
-    /// Ends the memberships that a message ends which expired after it was taken out.
-    pub(crate) fn expire(&self, name: &str, popped: &Popped) -> Checked<()> {
-        match self.find_channel(name)? {
-            Some(channel) => self.end_memberships(channel, &popped.local, popped.expires),
-            None => Ok(()),
-        }
     }
 
     /// Ends the memberships of a channel that began before `expired`.

@@ -40,6 +40,7 @@ pub(super) struct Cells {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Prepared {
     pub(super) node: u32,
+    pub(super) expires: Time,
     blocks: usize,
 }
 
@@ -62,6 +63,25 @@ impl Hand {
     pub(super) const fn have_room(&self) -> bool {
         self.nodes.has_room() && self.blocks.has_room()
     }
+
+    /// Writes down that a place and a block are in use that are about to be taken out of a queue.
+    /// There must be room.
+    pub(super) fn note(&self, store: &Store, node: u32, block: u32) -> Checked<()> {
+        self.nodes.note(store, node)?;
+        self.blocks.note(store, block)
+    }
+
+    /// They were not taken.
+    pub(super) fn forget_note(&self, store: &Store) -> Checked<()> {
+        self.nodes.note(store, 0)?;
+        self.blocks.note(store, 0)
+    }
+
+    /// They were.
+    pub(super) fn keep(&mut self, node: u32, block: u32) {
+        self.nodes.numbers.push(node);
+        self.blocks.numbers.push(block);
+    }
 }
 
 impl Cells {
@@ -69,10 +89,16 @@ impl Cells {
         self.numbers.len() < client::HELD_MAX
     }
 
+    /// Writes a number down after those that are at hand.
+    fn note(&self, store: &Store, number: u32) -> Checked<()> {
+        let at = self.at + 4 * self.numbers.len();
+        store.segment.store(at, number)
+    }
+
     /// Notes what is at hand from now on.
-    pub(super) fn push(&mut self, locked: &Locked<'_>, number: u32) -> Checked<()> {
+    fn push(&mut self, locked: &Locked<'_>, number: u32) -> Checked<()> {
         locked.layout().table(self.pool).at(number)?;
-        locked.set(self.at + 4 * self.numbers.len(), number)?;
+        self.note(locked.store, number)?;
         self.numbers.push(number);
         Ok(())
     }
@@ -161,10 +187,12 @@ impl Store {
         segment.store(node_at + node::BODY, first)?;
         segment.store(node_at + node::ALONE, alone as u32)?;
         segment.store_long(node_at + node::SENT, now.0)?;
-        segment.store_long(node_at + node::EXPIRES, now.after(outgoing.expiry).0)?;
+        let expires = now.after(outgoing.expiry);
+        segment.store_long(node_at + node::EXPIRES, expires.0)?;
         segment.store(node_at + node::NEXT, 0)?;
         Ok(Some(Prepared {
             node,
+            expires,
             blocks: needed,
         }))
     }

@@ -1,11 +1,11 @@
 //! Channels, messages and groups inside a segment.
 //!
-//! Everything here happens under the segment's lock. Links that say what exists (from a channel to
+//! Everything here happens under the segment's lock, except that messages are taken out of a
+//! [`queue`] without it too. Links that say what exists (from a channel to
 //! its messages, from a message to its bytes, from a membership to its group and channel) are
 //! written last, in one store each; all else, free lists, counts, hash tables and back links, can
 //! be found again from these, which is what [`repair`] does when the holder of the lock died.
 
-mod ahead;
 mod channels;
 mod clients;
 mod counter;
@@ -16,6 +16,8 @@ mod messages;
 mod names;
 mod overview;
 mod pools;
+mod queue;
+mod receiving;
 mod reclaim;
 mod repair;
 mod taken;
@@ -37,11 +39,10 @@ use crate::lock::{self, Owner, Stuck};
 use crate::peers::Peers;
 use crate::segment::{Checked, Damage, Segment};
 
-pub(crate) use ahead::{MOST, Source};
 pub(crate) use channels::{Outgoing, Refused};
 pub(crate) use clients::News;
 pub(crate) use groups::NoRoom;
-pub(crate) use taken::{Popped, Taken};
+pub(crate) use taken::{Popped, Quick, Taken};
 
 use hand::Hand;
 
@@ -115,11 +116,6 @@ impl Store {
     /// The pipe over which this client is woken.
     pub(crate) const fn pipe(&self) -> &File {
         &self.pipe
-    }
-
-    /// How often everything was removed, which can be seen without the lock.
-    fn flushes(&self) -> Checked<u32> {
-        self.segment.load(header::FLUSHES)
     }
 
     pub(crate) const fn layout(&self) -> &Layout {

@@ -7,7 +7,7 @@ use crate::segment::{Checked, Damage};
 
 use asgiref::MAX_NAME_LENGTH;
 
-use super::Locked;
+use super::{Locked, Store};
 
 impl Locked<'_> {
     /// The hash of a name. Differs from segment to segment.
@@ -35,7 +35,7 @@ impl Locked<'_> {
     }
 
     pub(super) fn is_named(&self, length: usize, bytes: usize, name: &[u8]) -> Checked<bool> {
-        Ok(self.get(length)? as usize == name.len() && self.segment().holds(bytes, name)?)
+        self.store.is_named(length, bytes, name)
     }
 
     /// Writes a local part at `at`; false if there is no room for one that is long.
@@ -102,6 +102,12 @@ impl Locked<'_> {
     }
 }
 
+impl Store {
+    pub(super) fn is_named(&self, length: usize, bytes: usize, name: &[u8]) -> Checked<bool> {
+        Ok(self.segment.load(length)? as usize == name.len() && self.segment.holds(bytes, name)?)
+    }
+}
+
 /// The hash a group and one of its members have together.
 pub(super) fn hash_pair(group: u32, member: u32) -> u32 {
     let mut hasher = Mixer(u64::from(group) << 32 | u64::from(member));
@@ -109,7 +115,7 @@ pub(super) fn hash_pair(group: u32, member: u32) -> u32 {
     (hasher.finish() >> 32) as u32
 }
 
-fn hash(seed: u64, name: &[u8]) -> u32 {
+pub(super) fn hash(seed: u64, name: &[u8]) -> u32 {
     let mut hasher = Mixer(seed ^ name.len() as u64);
     hasher.write(name);
     (hasher.finish() >> 32) as u32

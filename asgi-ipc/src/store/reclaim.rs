@@ -76,7 +76,6 @@ impl Locked<'_> {
             && !self.has_messages(channel)?
             && self.get(channel.at + channel::MEMBERS)? == 0
             && !self.is_waited_for(channel)?
-            && self.taken_ahead(channel)?.0 == 0
         {
             self.remove_channel(channel)?;
         }

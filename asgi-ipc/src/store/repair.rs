@@ -12,6 +12,7 @@ use crate::layout::{LIVE, Pool, channel, client, group, header, local, membershi
 use crate::segment::{Checked, Damage};
 
 use super::channels::Channel;
+use super::queue::{self, Front, Queue as _};
 use super::{Locked, Store};
 
 impl Locked<'_> {
@@ -35,7 +36,6 @@ impl Locked<'_> {
         self.set(header::DIRTY, 1)?;
         let flushing = self.get(header::FLUSHING)? != 0;
         if flushing {
-            self.change(header::FLUSHES, |flushes| flushes.wrapping_add(1))?;
             self.segment().clear(header::SENT, 24)?;
             self.segment().clear(header::FULL, 24)?;
         }
@@ -62,8 +62,10 @@ impl Locked<'_> {
         for number in 1..=self.highest(Pool::Channels)? {
             let at = self.layout().channels.at(number)?;
             let channel = Channel { number, at };
+            let front = queue::close(&self.store.queue(channel))?;
             let Some(name) = self.name_to_keep(channel, flushing)? else {
                 self.set(at + channel::STATE, 0)?;
+                self.open_empty(channel, front.taken)?;
                 continue;
             };
             channels.mark(number)?;
@@ -71,16 +73,13 @@ impl Locked<'_> {
             self.set(at + channel::HASH, hash)?;
             self.set(at + channel::MEMBERS, 0)?;
             self.link_channel(channel, hash)?;
-            let reader = self.get(at + channel::AHEAD_OF)?;
-            if flushing || !self.store.peers.is_alive(reader) {
-                self.set(at + channel::AHEAD_OF, 0)?;
-            }
             if flushing {
-                self.set(at + channel::HEAD, 0)?;
                 self.clear_counter(at + channel::SENT)?;
                 self.clear_counter(at + channel::FULL)?;
+                self.open_empty(channel, front.taken)?;
+            } else {
+                self.rebuild_queue(channel, front, kept)?;
             }
-            self.rebuild_queue(channel, kept)?;
         }
         self.rebuild_pool(Pool::Channels, &channels)
     }
@@ -101,30 +100,35 @@ impl Locked<'_> {
         Ok((valid && self.find_channel(&name)?.is_none()).then_some(name))
     }
 
-    fn rebuild_queue(&self, channel: Channel, kept: &mut Kept) -> Checked<()> {
-        let mut link = channel.at + channel::HEAD;
-        let (mut tail, mut length) = (0, 0);
-        loop {
-            let number = self.get(link)?;
-            // A place that is in a queue already ends the list: the rest is that queue's.
-            let Ok(at) = self.layout().nodes.at(number) else {
-                break;
-            };
-            if kept.seen.mark(number).is_err() {
-                break;
-            }
+    /// Makes a queue whole that is closed, and opens it.
+    fn rebuild_queue(&self, channel: Channel, front: Front, kept: &mut Kept) -> Checked<()> {
+        let queue = self.store.queue(channel);
+        let (mut first, mut tail, mut length) = (0, 0, 0_u32);
+        let mut number = front.oldest().unwrap_or(0);
+        // A place that is in a queue already ends the list: the rest is that queue's.
+        while let Ok(at) = self.layout().nodes.at(number)
+            && kept.seen.mark(number).is_ok()
+        {
+            let next = self.get(at + node::NEXT)?;
             if self.keep_message(at, kept).is_ok() {
                 kept.nodes.mark(number)?;
+                match tail {
+                    0 => first = number,
+                    tail => queue.set_next(tail, number)?,
+                }
                 (tail, length) = (number, length + 1);
-                link = at + node::NEXT;
-            } else {
-                let next = self.get(at + node::NEXT)?;
-                self.set(link, next)?;
             }
+            number = next;
         }
-        self.set(link, 0)?;
-        self.set(channel.at + channel::TAIL, tail)?;
-        self.set(channel.at + channel::LENGTH, length)
+        if tail != 0 {
+            queue.set_next(tail, 0)?;
+        }
+        queue.set_tail(tail)?;
+        let put = front.taken.wrapping_add(length);
+        self.set(channel.at + channel::PUT, put)?;
+        self.set(channel.at + channel::TAKEN, front.taken)?;
+        self.set_long(channel.at + channel::FRESH_UNTIL, 0)?;
+        queue.set_front(Front::new(first, front.taken))
     }
 
     /// Marks what a message in a queue uses, if it is well formed.

@@ -1,20 +1,39 @@
 //! Messages that were taken out of their queue, and may not have been read yet.
 
-use std::collections::VecDeque;
+use bytes::{Buf as _, Bytes};
 
-use bytes::Bytes;
-
-use crate::clock::Time;
 use crate::segment::{Checked, Segment};
 
 /// A message that was taken out of its queue.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Popped {
+    /// The local part of the name it was sent to, and the message.
+    bytes: Bytes,
+    /// How long the former is.
+    local: usize,
+}
+
+impl Popped {
     /// The local part of the name it was sent to.
-    pub(crate) local: Bytes,
-    pub(crate) body: Bytes,
-    pub(crate) sent: Time,
-    pub(crate) expires: Time,
+    pub(crate) fn local(&self) -> &[u8] {
+        &self.bytes[..self.local]
+    }
+
+    /// The message.
+    pub(crate) fn into_body(mut self) -> Bytes {
+        self.bytes.advance(self.local);
+        self.bytes
+    }
+}
+
+/// What came of taking a message without the lock.
+#[derive(Debug)]
+pub(crate) enum Quick {
+    Message(Popped),
+    /// There was none.
+    Nothing,
+    /// Who has the lock knows.
+    Unsure,
 }
 
 /// A message that is at hand, if it was not read when it was taken.
@@ -22,8 +41,6 @@ pub(crate) struct Popped {
 pub(crate) struct Taken {
     pub(super) local: Part,
     pub(super) body: Part,
-    pub(super) sent: Time,
-    pub(super) expires: Time,
     /// Where the next message of the queue is, if there is one.
     pub(super) next: Option<usize>,
 }
@@ -41,64 +58,32 @@ impl Taken {
         if let Some(next) = self.next {
             segment.prefetch(next);
         }
+        let local = self.local.len();
+        let mut bytes = Vec::with_capacity(local + self.body.len());
+        self.local.append_to(segment, &mut bytes)?;
+        self.body.append_to(segment, &mut bytes)?;
         Ok(Popped {
-            local: self.local.read(segment)?.into(),
-            body: self.body.read(segment)?.into(),
-            sent: self.sent,
-            expires: self.expires,
+            bytes: bytes.into(),
+            local,
         })
-    }
-
-    /// Reads several. Short ones share a buffer, as taking memory for each costs more than copying
-    /// them: one that is kept keeps some kilobytes at most.
-    pub(crate) fn read_several(several: Vec<Self>, segment: &Segment) -> Checked<VecDeque<Popped>> {
-        let mut shared = Vec::with_capacity(several.iter().map(Self::to_be_read).sum());
-        for part in several.iter().flat_map(|taken| [&taken.local, &taken.body]) {
-            if let Part::At(at, count) = *part {
-                segment.read(at, count, &mut shared)?;
-            }
-        }
-        let mut shared = Bytes::from(shared);
-        let mut next = |part| match part {
-            Part::Read(bytes) => Bytes::from(bytes),
-            Part::At(_, 0) => Bytes::new(),
-            Part::At(_, count) => shared.split_to(count),
-        };
-        Ok(several
-            .into_iter()
-            .map(|taken| Popped {
-                local: next(taken.local),
-                body: next(taken.body),
-                sent: taken.sent,
-                expires: taken.expires,
-            })
-            .collect())
-    }
-
-    pub(super) const fn body_length(&self) -> usize {
-        match &self.body {
-            Part::Read(body) => body.len(),
-            Part::At(_, count) => *count,
-        }
-    }
-
-    fn to_be_read(&self) -> usize {
-        let count = |part: &Part| match part {
-            Part::Read(_) => 0,
-            Part::At(_, count) => *count,
-        };
-        count(&self.local) + count(&self.body)
     }
 }
 
 impl Part {
-    fn read(self, segment: &Segment) -> Checked<Vec<u8>> {
+    const fn len(&self) -> usize {
         match self {
-            Self::Read(bytes) => Ok(bytes),
-            Self::At(at, count) => {
-                let mut bytes = Vec::new();
-                segment.read(at, count, &mut bytes).map(|()| bytes)
+            Self::Read(bytes) => bytes.len(),
+            Self::At(_, count) => *count,
+        }
+    }
+
+    fn append_to(&self, segment: &Segment, bytes: &mut Vec<u8>) -> Checked<()> {
+        match self {
+            Self::Read(read) => {
+                bytes.extend_from_slice(read);
+                Ok(())
             }
+            Self::At(at, count) => segment.read(*at, *count, bytes),
         }
     }
 }

@@ -10,7 +10,12 @@ use crate::file;
 use crate::layout::{LIVE, MIN_GROUP_MEMORY, MIN_MESSAGE_MEMORY, Pool, group, node};
 use crate::segment::{Checked, Segment};
 
-use super::{Locked, Outgoing, Store, Taken};
+use super::queue::Queue as _;
+use super::{Locked, Outgoing, Quick, Store, Taken};
+use support::Segments;
+
+#[path = "../../tests/support/mod.rs"]
+mod support;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CAPACITY: usize = 6;
@@ -177,8 +182,12 @@ impl Store {
                 let read = |taken: Option<Taken>, segment: &Segment| {
                     taken.map(|taken| taken.read(segment)).transpose()
                 };
-                self.receive(|locked| locked.pop(CHANNELS[channel]), read)
-                    .map(drop)
+                match self.take_quickly(CHANNELS[channel]) {
+                    Quick::Message(_) | Quick::Nothing => Ok(()),
+                    Quick::Unsure => self
+                        .receive(|locked| locked.pop(CHANNELS[channel]), read)
+                        .map(drop),
+                }
             }
             Operation::Add {
                 group,
@@ -225,7 +234,8 @@ impl Locked<'_> {
             let name = self.name_of(channel)?;
             assert_eq!(self.find_channel(&name)?, Some(channel), "{name} is found");
             let mut queue = VecDeque::new();
-            let mut number = self.get(channel.at + crate::layout::channel::HEAD)?;
+            let front = self.store.queue(channel).front()?;
+            let mut number = front.oldest().unwrap_or(0);
             while number != 0 {
                 let at = self.layout().nodes.at(number)?;
                 let local = String::from_utf8(self.read_local(at + node::LOCAL)?).unwrap();
@@ -304,7 +314,7 @@ proptest! {
 
     #[test]
     fn the_store_does_what_the_model_does_whenever_its_process_dies(operations in operations()) {
-        let directory = tempfile::TempDir::new_in(file::default_directory()).unwrap();
+        let directory = Segments::new();
         let store = open(directory.path());
         let mut model = Model::default();
         for (number, (operation, death)) in operations.iter().enumerate() {
@@ -356,7 +366,7 @@ proptest! {
         operations in operations(),
         deaths in proptest::collection::vec(0..2000u64, 1..5),
     ) {
-        let directory = tempfile::TempDir::new_in(file::default_directory()).unwrap();
+        let directory = Segments::new();
         let store = open(directory.path());
         for (number, (operation, _)) in operations.iter().enumerate() {
             store.apply(operation, number).unwrap();

@@ -1,12 +1,17 @@
 //! Other processes: this test program again, running one of its tests that is ignored otherwise.
 
+use std::io::ErrorKind;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 const SOCKET: &str = "ASGI_IPC_TEST_SOCKET";
 const DIRECTORY: &str = "ASGI_IPC_TEST_DIRECTORY";
+
+/// How long a copy of this program may be in use by others.
+const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Where children report to.
 pub(crate) struct Parent {
@@ -44,7 +49,19 @@ impl Parent {
         if let Some((user, group)) = self.identity {
             command.uid(user).gid(group).current_dir("/");
         }
-        command.spawn().expect("this program can be started again")
+        let end = Instant::now() + PATIENCE;
+        loop {
+            match command.spawn() {
+                // Another test starts a program just now, with a handle to the copy that is being
+                // written here; it is closed when that program runs.
+                Err(error)
+                    if error.kind() == ErrorKind::ExecutableFileBusy && Instant::now() < end =>
+                {
+                    std::thread::yield_now();
+                }
+                spawned => return spawned.expect("this program can be started again"),
+            }
+        }
     }
 }
 

@@ -1,8 +1,13 @@
-//! Segments for tests: in a directory of their own, removed at the end.
+//! Segments for tests and benchmarks: in a directory of their own, removed at the end.
 
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
+use rustix::process::{Pid, test_kill_process};
 use tempfile::TempDir;
+
+/// What the names of the directories begin with; the number of the process that made it follows.
+const PREFIX: &str = "asgi-ipc-test-";
 
 /// A directory in memory for the segments of one test.
 pub(crate) struct Segments {
@@ -11,8 +16,10 @@ pub(crate) struct Segments {
 
 impl Segments {
     pub(crate) fn new() -> Self {
+        static ONCE: Once = Once::new();
+        ONCE.call_once(remove_those_of_the_dead);
         let directory = tempfile::Builder::new()
-            .prefix("asgi-ipc-test-")
+            .prefix(&format!("{PREFIX}{}-", std::process::id()))
             .tempdir_in(memory())
             .expect("a directory for segments can be made");
         Self { directory }
@@ -20,6 +27,22 @@ impl Segments {
 
     pub(crate) fn path(&self) -> &Path {
         self.directory.path()
+    }
+}
+
+/// Removes what tests have left that were killed: it takes memory until the machine restarts.
+fn remove_those_of_the_dead() {
+    for entry in std::fs::read_dir(memory()).expect("the directory can be read") {
+        let entry = entry.expect("the directory can be read");
+        let name = entry.file_name();
+        let maker = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(PREFIX)?.split_once('-'))
+            .and_then(|(pid, _)| Pid::from_raw(pid.parse().ok()?));
+        if maker.is_some_and(|pid| test_kill_process(pid) == Err(rustix::io::Errno::SRCH)) {
+            // Another test may do the same.
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
     }
 }
 
