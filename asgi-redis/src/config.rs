@@ -73,7 +73,7 @@ impl Common {
         }
         let config = self.config.build()?;
         let codec = self.keys.codec(&config)?;
-        let hands_over = servers.iter().all(|(_, tag)| tag.is_empty());
+        let is_cluster = servers.iter().any(|(_, tag)| !tag.is_empty());
         let all: Vec<Shard> = servers
             .into_iter()
             .map(|(resolver, tag)| {
@@ -100,7 +100,7 @@ impl Common {
             unique: Unique::new(),
             counters: Counters::default().into(),
             hints: Hints::default(),
-            hands_over,
+            is_cluster,
         })
     }
 }

@@ -36,7 +36,7 @@ const TIME_DIGITS: usize = 9;
 const FORM_AT: usize = 12;
 
 /// How many hexadecimal digits of a body's key tell the channel it was sent to.
-const CHANNEL_DIGITS: usize = 11;
+pub(crate) const CHANNEL_DIGITS: usize = 11;
 
 /// How many hexadecimal digits the variable part of a body's key has.
 pub(crate) const DIGITS: usize = 32;
@@ -199,9 +199,20 @@ impl Unique {
     /// The part of a key after its time for a message to the channel with this [digest].
     pub(crate) fn tail(&self, channel_digest: &str, envelope: bool) -> String {
         let form = if envelope { ENVELOPE } else { PLAIN } as char;
-        let count = self.counter.fetch_add(1, Ordering::Relaxed) & 0xffff;
-        let (high, low) = (self.process >> 16, self.process & 0xffff);
+        let (high, low, count) = self.parts();
         format!("{high:03x}{form}{channel_digest}{low:04x}{count:04x}")
+    }
+
+    /// What tails consist of beside form and channel, for a script that makes several: three
+    /// digits before those, and twice four after them, to the first of which it adds a different
+    /// number for each.
+    pub(crate) fn parts(&self) -> (u16, u16, u16) {
+        let count = self.counter.fetch_add(1, Ordering::Relaxed);
+        (
+            (self.process >> 16) as u16,
+            self.process as u16,
+            count as u16,
+        )
     }
 }
 

@@ -115,10 +115,13 @@ fn is_unknown(error: &Error) -> bool {
 }
 
 macro_rules! scripts {
-    ($($name:ident $file:literal)*) => {$(
-        #[doc = concat!("`lua/", $file, "`")]
+    ($($name:ident $($file:literal)+)*) => {$(
+        #[doc = concat!($("`lua/", $file, "` "),+)]
         pub(crate) static $name: LazyLock<Script> = LazyLock::new(|| {
-            Script::new(concat!(include_str!("lua/common.lua"), include_str!(concat!("lua/", $file))))
+            Script::new(concat!(
+                include_str!("lua/common.lua"),
+                $(include_str!(concat!("lua/", $file))),+
+            ))
         });
     )*};
 }
@@ -127,12 +130,13 @@ scripts! {
     BACK "back.lua"
     BID "bid.lua"
     DATA "data.lua"
-    DELIVER "deliver.lua"
+    DELIVER "groups.lua" "deliver.lua"
     EXPIRE "expire.lua"
     FIGURES "figures.lua"
     FLUSH "flush.lua"
+    GROUP "groups.lua" "group.lua"
     JOIN "join.lua"
-    MEMBERS "members.lua"
+    MEMBERS "groups.lua" "members.lua"
     PENDING "pending.lua"
     PRUNE "prune.lua"
     RAISE "raise.lua"

@@ -33,9 +33,9 @@ pub(crate) struct Shards {
     pub(crate) unique: Unique,
     pub(crate) counters: Arc<Counters>,
     pub(crate) hints: Hints,
-    /// Whether messages may be given to processes that wait, without being stored. In a cluster
-    /// everything that is published goes to all nodes.
-    pub(crate) hands_over: bool,
+    /// Whether these are parts of a cluster: what is published there goes to all nodes, and a
+    /// script must be told the keys it touches.
+    pub(crate) is_cluster: bool,
 }
 
 /// A message that expired unread: where it was and the key it had.

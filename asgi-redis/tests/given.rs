@@ -71,19 +71,6 @@ impl Site {
         });
         open.count()
     }
-
-    /// How often a command was executed, by clients and by scripts.
-    fn count(&self, command: &str) -> u64 {
-        let statistics = self.server.command(&["INFO", "commandstats"]);
-        let line = statistics
-            .text()
-            .lines()
-            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
-        line.map_or(0, |line| {
-            let (calls, _) = line.split_once(',').expect("several figures");
-            calls.parse().expect("a number")
-        })
-    }
 }
 
 #[tokio::test]
@@ -92,11 +79,11 @@ async fn a_message_for_a_process_that_waits_is_not_stored() {
     for name in CHANNELS {
         // That it waits for something new is told to it through a list, too.
         site.pass_on(name, 0).await;
-        let before = site.count("rpush");
+        let before = site.server.calls("rpush");
         for number in 1..=20 {
             site.pass_on(name, number).await;
         }
-        let stored = site.count("rpush") - before;
+        let stored = site.server.calls("rpush") - before;
         assert_eq!(stored, 0, "{name}: {stored} of 20 stored");
     }
 }
@@ -113,10 +100,10 @@ async fn a_large_message_is_stored() {
             let sent = site.sender.send(&channel(name), message).await;
             sent.expect("sent");
         };
-        let before = site.count("rpush");
+        let before = site.server.calls("rpush");
         let ((_, received), ()) = tokio::join!(receiving, sending);
         assert_eq!(received, message! { "body" => body.clone() });
-        assert_eq!(site.count("rpush") - before, 1);
+        assert_eq!(site.server.calls("rpush") - before, 1);
     }
 }
 

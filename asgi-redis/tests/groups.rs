@@ -181,10 +181,157 @@ async fn a_group_send_takes_as_many_commands_for_many_members_as_for_few() {
     assert!(costs[1] <= costs[0] + 2, "{costs:?}");
 }
 
-/// How many commands clients have sent, those of scripts left out.
+/// The members, what is on their channels and how full these are is known to one server, which
+/// does everything at once; of queues whose capacities differ, once it was told them.
+#[tokio::test]
+async fn a_send_to_a_group_on_one_server_is_one_request() {
+    for differ in [false, true] {
+        let server = RedisServer::start();
+        let mut settings = Settings::on([&server]).capacity(1_000);
+        if differ {
+            settings = settings.channel_capacity("process.*!", 500);
+        }
+        let sender = settings.ours();
+        let mut members = BTreeSet::new();
+        for member in ["normal", "single?reader", "n"] {
+            let added = groups(&sender)
+                .group_add(&group("crowd"), &channel(member))
+                .await;
+            added.expect("added");
+            members.insert(member.to_owned());
+        }
+        for (process, count) in [("process.A!", 100), ("process.B!", 20), ("process.C!", 1)] {
+            members.extend(add(&sender, process, count).await);
+        }
+        server.command(&["SET", &settings.key(":reader:process.A!"), "1"]);
+        let texts = ["one", "two", "three"];
+        for (number, text) in texts.into_iter().enumerate() {
+            let before = commands(&server);
+            let sent = groups(&sender)
+                .send_group(&group("crowd"), message! { "text" => text })
+                .await;
+            sent.expect("sent");
+            if number > 0 {
+                assert_eq!(commands(&server) - before, 1, "capacities differ: {differ}");
+            }
+        }
+        let length = |queue| server.command(&["LLEN", &settings.key(queue)]).int();
+        assert_eq!(length("process.A!"), 3);
+        assert_eq!(length("process.B!"), 60);
+        let reader = settings.ours();
+        for queue in [
+            "normal",
+            "single?reader",
+            "n",
+            "process.A!",
+            "process.B!",
+            "process.C!",
+        ] {
+            let ours: BTreeSet<_> = members
+                .iter()
+                .filter(|member| {
+                    *member == queue || (queue.ends_with('!') && member.starts_with(queue))
+                })
+                .cloned()
+                .collect();
+            assert!(!ours.is_empty());
+            for text in texts {
+                let mut reached = BTreeSet::new();
+                for _ in 0..ours.len() {
+                    let (member, received) = take(&reader, queue).await;
+                    assert_eq!(received, message! { "text" => text });
+                    assert!(reached.insert(member.clone()), "{member} got it twice");
+                }
+                assert_eq!(reached, ours);
+            }
+            assert_eq!(look(&reader, queue).await, None);
+        }
+        let statistics = sender.require_statistics().expect("statistics");
+        let figures = statistics.global_statistics().await.expect("statistics");
+        assert_eq!(figures.messages_count, 3 * members.len() as u64);
+    }
+}
+
+#[tokio::test]
+async fn members_miss_a_message_by_the_capacity_of_their_own_queue() {
+    let settings = Settings::shared()
+        .capacity(30)
+        .channel_capacity("small.*!", 5);
+    let sender = settings.ours();
+    add(&sender, "small.A!", 20).await;
+    add(&sender, "large.A!", 20).await;
+    // The second time the server is told the capacities.
+    for missed in [15, 15 + 30] {
+        let sent = groups(&sender)
+            .send_group(&group("crowd"), message! {})
+            .await;
+        sent.expect("full members are no error");
+        let more = sender.figures().group_full;
+        assert_eq!(more, missed);
+    }
+}
+
+/// Whatever another program has put into the set.
+#[tokio::test]
+async fn members_that_are_no_names_are_left_out() {
+    let server = RedisServer::start();
+    let settings = Settings::on([&server]);
+    let sender = settings.ours();
+    add(&sender, "process!", 3).await;
+    let long = "x".repeat(300);
+    for member in [
+        "",
+        "?",
+        ":group:crowd",
+        "two words",
+        "a!b!c",
+        "process!\u{fc}",
+        &long,
+    ] {
+        let key = settings.group_key("crowd");
+        server.command(&["ZADD", &key, "99999999999", member]);
+    }
+    for _ in 0..2 {
+        let sent = groups(&sender)
+            .send_group(&group("crowd"), message! {})
+            .await;
+        sent.expect("sent");
+    }
+    let length = server.command(&["LLEN", &settings.key("process!")]).int();
+    assert_eq!(length, 6);
+    let keys = server.keys(&settings.key("*"));
+    assert_eq!(keys.len(), 6 + 2, "bodies, a list and the group: {keys:?}");
+}
+
+#[tokio::test]
+async fn a_server_without_memory_stores_nothing_for_a_group() {
+    let server = RedisServer::start();
+    let settings = Settings::on([&server]);
+    let sender = settings.ours();
+    add(&sender, "process!", 3).await;
+    server.command(&["CONFIG", "SET", "maxmemory", "1"]);
+    let sent = groups(&sender)
+        .send_group(&group("crowd"), message! {})
+        .await;
+    assert!(sent.is_err());
+    assert_eq!(
+        server.command(&["EXISTS", &settings.key("process!")]).int(),
+        0
+    );
+    server.command(&["CONFIG", "SET", "maxmemory", "0"]);
+    let sent = groups(&sender)
+        .send_group(&group("crowd"), message! {})
+        .await;
+    sent.expect("sent");
+    assert_eq!(
+        server.command(&["LLEN", &settings.key("process!")]).int(),
+        3
+    );
+}
+
+/// How many commands of group sends clients have sent, those of scripts left out, which use other
+/// ones.
 fn commands(server: &RedisServer) -> u64 {
-    let calls = server.info("cmdstat_evalsha");
-    let (_, calls) = calls.split_once("calls=").expect("a figure");
-    let (calls, _) = calls.split_once(',').expect("several figures");
-    calls.parse().expect("a number")
+    let calls = ["evalsha", "eval", "zrange"].map(|command| server.calls(command));
+    calls.iter().sum()
 }

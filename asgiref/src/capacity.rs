@@ -26,6 +26,7 @@ const OPTION: &str = "channel_capacity";
 /// assert_eq!(capacities.of("http.request"), 200);
 /// assert_eq!(capacities.of("websocket.receive"), 500);
 /// assert_eq!(capacities.of("thumbnails"), 100);
+/// assert!(!capacities.is_uniform());
 /// # Ok::<(), asgiref::Error>(())
 /// ```
 #[derive(Clone, Debug)]
@@ -78,6 +79,12 @@ impl Capacities {
     #[must_use]
     pub const fn default_capacity(&self) -> usize {
         self.default
+    }
+
+    /// Whether there are no rules, so that all channels have the same capacity.
+    #[must_use]
+    pub const fn is_uniform(&self) -> bool {
+        self.rules.is_empty()
     }
 
     /// How many messages the channel `name` may hold; `name` is a non-local part.

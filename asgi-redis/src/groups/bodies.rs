@@ -46,9 +46,13 @@ impl<'m> Bodies<'m> {
         })
     }
 
+    pub(super) fn are_encrypted(&self) -> bool {
+        self.named.is_empty()
+    }
+
     pub(super) fn single(&self, shards: &Shards, channel: &ChannelName) -> Result<Part> {
         let (kind, value) = match channel.kind() {
-            ChannelKind::ProcessSpecific if self.named.is_empty() => {
+            ChannelKind::ProcessSpecific if self.are_encrypted() => {
                 ("whole", shards.codec.encode_for(channel, self.message)?)
             }
             ChannelKind::ProcessSpecific => {

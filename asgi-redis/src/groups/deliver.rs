@@ -30,6 +30,17 @@ pub(super) struct Pass {
     pub(super) form: Form,
 }
 
+impl Pass {
+    /// The first for these members; nothing for nobody.
+    pub(super) fn new(members: Vec<ChannelName>, pass_over: PassOver) -> Option<Self> {
+        (!members.is_empty()).then_some(Self {
+            members,
+            pass_over,
+            form: Form::Shared,
+        })
+    }
+}
+
 /// Which queues get nothing, so that their channels' memberships are looked at first.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum PassOver {
@@ -58,7 +69,45 @@ pub(super) struct Outcome {
     pub(super) not_readers: HashSet<String>,
     /// Normal channels whose share at the server asked is used up; others may have room.
     pub(super) full: Vec<ChannelName>,
+    /// How many members missed the message.
+    missed: u64,
     dead: Vec<Dead>,
+}
+
+impl Outcome {
+    /// Adds what the script answered for a queue; `None` if it is not as it should be.
+    pub(super) fn read(
+        &mut self,
+        queue: &str,
+        elsewhere: Option<&ChannelName>,
+        answer: [Reply; 3],
+    ) -> Option<()> {
+        let [delivered, full, dead] = answer;
+        let full = u64::try_from(full.as_int()?).ok()?;
+        match delivered.as_int()? {
+            PASSED_OVER => drop(self.passed_over.insert(queue.to_owned())),
+            NO_READER => drop(self.not_readers.insert(queue.to_owned())),
+            _ => {}
+        }
+        match elsewhere {
+            Some(channel) if full > 0 => self.full.push(channel.clone()),
+            _ => self.missed += full,
+        }
+        self.dead.extend(read_dead(queue, dead)?);
+        Some(())
+    }
+
+    /// Counts what was missed, and makes known what expired.
+    pub(super) async fn note(&self, shards: &Shards) -> Result<()> {
+        if self.missed > 0 {
+            shards.counters.group_full(self.missed);
+            tracing::debug!(
+                members = self.missed,
+                "members of a group missed a message: channel full"
+            );
+        }
+        Ok(shards.expire(&self.dead).await?)
+    }
 }
 
 /// Gives every server its part.
@@ -108,9 +157,10 @@ pub(super) async fn deliver(
         sum.passed_over.extend(outcome.passed_over);
         sum.not_readers.extend(outcome.not_readers);
         sum.full.extend(outcome.full);
+        sum.missed += outcome.missed;
         sum.dead.extend(outcome.dead);
     }
-    shards.expire(&sum.dead).await?;
+    sum.note(shards).await?;
     Ok(sum)
 }
 
@@ -148,7 +198,6 @@ async fn deliver_at(
     }
     requests.push(batch);
     let mut outcome = Outcome::default();
-    let mut full = 0;
     let sending = requests.iter().map(async |batch| {
         let command = command(shards, shard, bodies, batch, pass_over);
         script::DELIVER.run(&shard.server, command).await
@@ -156,26 +205,13 @@ async fn deliver_at(
     for (batch, reply) in requests.iter().zip(join_all(sending).await) {
         let results = reply?.into_array().unwrap_or_default();
         for ((delivery, _), result) in batch.iter().zip(results) {
-            let (delivered, missed, expired) =
-                read_result(delivery, result).ok_or_else(|| misunderstood(shard))?;
-            match delivered {
-                PASSED_OVER => drop(outcome.passed_over.insert(delivery.queue.to_owned())),
-                NO_READER => drop(outcome.not_readers.insert(delivery.queue.to_owned())),
-                _ => {}
-            }
-            match &delivery.elsewhere {
-                Some(channel) if missed > 0 => outcome.full.push((*channel).clone()),
-                _ => full += missed,
-            }
-            outcome.dead.extend(expired);
+            let answer = result
+                .into_array()
+                .and_then(|answer| answer.try_into().ok());
+            answer
+                .and_then(|answer| outcome.read(delivery.queue, delivery.elsewhere, answer))
+                .ok_or_else(|| misunderstood(shard))?;
         }
-    }
-    if full > 0 {
-        shards.counters.group_full(full);
-        tracing::debug!(
-            members = full,
-            "members of a group missed a message: channel full"
-        );
     }
     Ok(outcome)
 }
@@ -214,13 +250,4 @@ fn command(
         }
     }
     command
-}
-
-fn read_result(delivery: &Delivery<'_>, result: Reply) -> Option<(i64, u64, Vec<Dead>)> {
-    let [delivered, full, dead] = <[Reply; 3]>::try_from(result.into_array()?).ok()?;
-    Some((
-        delivered.as_int()?,
-        u64::try_from(full.as_int()?).ok()?,
-        read_dead(delivery.queue, dead)?,
-    ))
 }

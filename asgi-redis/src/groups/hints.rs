@@ -11,19 +11,43 @@ use asgiref::GroupName;
 /// How many groups and queues are kept in mind, each.
 const MAX_HINTS: usize = 1024;
 
+/// Of how many queues a group send tells the server the capacity.
+const MAX_QUEUES: usize = 64;
+
 /// For how long a group's members are looked at one by one.
 const EXPIRED_FOR: Duration = Duration::from_secs(60);
+
+/// For how long a group is believed to have many members.
+const LARGE_FOR: Duration = Duration::from_secs(60);
+
+/// For how long the server is told the capacity of a queue.
+const QUEUE_FOR: Duration = Duration::from_secs(60);
 
 /// For how long a process is believed not to read envelopes. One that begins to has waited for
 /// them shortly enough.
 const NO_READER_FOR: Duration = Duration::from_secs(5);
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Hints {
     /// Groups with members on whose queues messages have expired.
     expired: Mutex<Recent<GroupName>>,
+    /// Groups with more members than the server serves by itself.
+    large: Mutex<Recent<GroupName>>,
     /// Queues whose process does not read envelopes.
     no_readers: Mutex<Recent<String>>,
+    /// Queues with members of groups, whose capacities the server must be told.
+    queues: Mutex<Recent<String>>,
+}
+
+impl Default for Hints {
+    fn default() -> Self {
+        Self {
+            expired: Mutex::new(Recent::new(MAX_HINTS)),
+            large: Mutex::new(Recent::new(MAX_HINTS)),
+            no_readers: Mutex::new(Recent::new(MAX_HINTS)),
+            queues: Mutex::new(Recent::new(MAX_QUEUES)),
+        }
+    }
 }
 
 impl Hints {
@@ -33,6 +57,22 @@ impl Hints {
 
     pub(super) fn has_expired(&self, group: &GroupName) -> bool {
         lock(&self.expired).contains(group)
+    }
+
+    pub(super) fn note_large(&self, group: &GroupName) {
+        lock(&self.large).insert(group.clone(), LARGE_FOR);
+    }
+
+    pub(super) fn is_large(&self, group: &GroupName) -> bool {
+        lock(&self.large).contains(group)
+    }
+
+    pub(super) fn note_queue(&self, queue: &str) {
+        lock(&self.queues).insert(queue.to_owned(), QUEUE_FOR);
+    }
+
+    pub(super) fn queues(&self) -> Vec<String> {
+        lock(&self.queues).all()
     }
 
     pub(super) fn note_no_reader(&self, queue: &str) {
@@ -48,26 +88,35 @@ impl Hints {
 #[derive(Debug)]
 struct Recent<T> {
     until: HashMap<T, Instant>,
-}
-
-impl<T> Default for Recent<T> {
-    fn default() -> Self {
-        Self {
-            until: HashMap::new(),
-        }
-    }
+    most: usize,
 }
 
 impl<T: Eq + Hash> Recent<T> {
+    fn new(most: usize) -> Self {
+        Self {
+            until: HashMap::new(),
+            most,
+        }
+    }
+
     fn insert(&mut self, item: T, lifetime: Duration) {
         let now = Instant::now();
-        if self.until.len() >= MAX_HINTS {
+        if self.until.len() >= self.most {
             self.until.retain(|_, until| *until > now);
         }
         // With more of them than that, the rest costs a request each time.
-        if self.until.len() < MAX_HINTS {
+        if self.until.len() < self.most {
             self.until.insert(item, now + lifetime);
         }
+    }
+
+    fn all(&self) -> Vec<T>
+    where
+        T: Clone,
+    {
+        let now = Instant::now();
+        let items = self.until.iter().filter(|(_, until)| **until > now);
+        items.map(|(item, _)| item.clone()).collect()
     }
 
     fn contains<Q: Eq + Hash + ?Sized>(&self, item: &Q) -> bool
@@ -89,7 +138,7 @@ mod tests {
 
     #[test]
     fn a_hint_ends_and_their_number_is_bounded() {
-        let mut recent = Recent::default();
+        let mut recent = Recent::new(MAX_HINTS);
         recent.insert("short", Duration::ZERO);
         assert!(!recent.contains("short"));
         for number in 0..2 * MAX_HINTS {
@@ -98,5 +147,6 @@ mod tests {
         assert_eq!(recent.until.len(), MAX_HINTS);
         assert!(recent.contains("0"));
         assert!(!recent.contains("2000"));
+        assert_eq!(recent.all().len(), MAX_HINTS);
     }
 }

@@ -7,13 +7,11 @@ use bytestring::ByteString;
 
 use crate::connection::{Command, Reply};
 use crate::error::Result;
+use crate::keys::CHANNEL_DIGITS;
 use crate::script;
 use crate::shard::Shards;
 
 use super::misunderstood;
-
-/// How many digits of a channel's hash stand for it.
-const DIGEST_DIGITS: u8 = 11;
 
 /// The members without those on which a message expired after they were added, who are forgotten.
 /// The server looks at each of them.
@@ -23,7 +21,7 @@ pub(super) async fn checked(shards: &Shards, group: &GroupName) -> Result<Vec<Ch
         .command([shard.keys.group(group.as_str())], 256)
         .int(shards.group_expiry_ms())
         .arg(shard.keys.expired())
-        .int(DIGEST_DIGITS);
+        .int(CHANNEL_DIGITS as i128);
     let reply = script::MEMBERS.run(&shard.server, command).await?;
     read(reply).ok_or_else(|| misunderstood(shard))
 }
@@ -51,7 +49,7 @@ pub(super) async fn stored(shards: &Shards, group: &GroupName) -> Result<Vec<Cha
 }
 
 /// Another implementation may have added what is no name; nobody could receive there.
-fn read(members: Reply) -> Option<Vec<ChannelName>> {
+pub(super) fn read(members: Reply) -> Option<Vec<ChannelName>> {
     let names = members.into_array()?.into_iter();
     let channels = names
         .filter_map(Reply::into_bytes)

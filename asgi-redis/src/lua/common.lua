@@ -59,11 +59,12 @@ local function hand_over(prefix, queue, digits, life, body)
     local key = prefix .. ':bid:' .. bid
     local left = tonumber(call('GET', key) or -1)
     if left > 0 then
+      -- First, because a server without memory refuses it.
+      call('DECR', key)
       local desk, class = string.match(bid, '^(%x+)%.(%d+)')
       local text = table.concat({ class, queue, digits, life, body }, ' ')
       local heard = redis.pcall('PUBLISH', prefix .. ':desk:' .. desk, text)
       if type(heard) == 'number' and heard > 0 then
-        call('DECR', key)
         return true
       end
       left = -1

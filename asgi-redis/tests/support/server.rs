@@ -187,6 +187,19 @@ impl RedisServer {
         line.unwrap_or_else(|| panic!("INFO has no {field}"))
     }
 
+    /// How often a command was executed, by clients and by scripts.
+    pub fn calls(&self, command: &str) -> u64 {
+        let statistics = self.command(&["INFO", "commandstats"]);
+        let line = statistics
+            .text()
+            .lines()
+            .find_map(|line| line.strip_prefix(&format!("cmdstat_{command}:calls=")));
+        line.map_or(0, |line| {
+            let (calls, _) = line.split_once(',').expect("several figures");
+            calls.parse().expect("a number")
+        })
+    }
+
     /// The keys that match `pattern`, in order.
     pub fn keys(&self, pattern: &str) -> Vec<String> {
         let reply = self.command(&["KEYS", pattern]);

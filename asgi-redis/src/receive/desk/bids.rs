@@ -28,7 +28,7 @@ impl Desk {
         if self.ear.is_some() && self.may_bid {
             return Ok(());
         }
-        if !self.hub.shards.hands_over || Instant::now() < self.listen_at {
+        if self.hub.shards.is_cluster || Instant::now() < self.listen_at {
             return Ok(());
         }
         self.listen_at = Instant::now() + LISTEN_AGAIN;
