@@ -12,6 +12,8 @@ use futures_util::future::join_all;
 use lapin::options::QueuePurgeOptions;
 use lapin::types::{FieldTable, ShortString};
 
+use crate::config::GroupsForm;
+use crate::groups::compatible;
 use crate::layer::RabbitmqChannelLayer;
 use crate::news::{Event, read_log};
 
@@ -54,12 +56,17 @@ impl Flush for RabbitmqChannelLayer {
 }
 
 impl RabbitmqChannelLayer {
-    /// Empties a queue of a channel or the log of a group.
+    /// Empties a queue of a channel, or a group.
     async fn empty(&self, name: &str) -> Result<()> {
-        let topology = &self.site().topology;
-        let arguments = match topology.is_log(name) {
-            true => topology.log_arguments(),
-            false => topology.queue_arguments(),
+        let site = self.site();
+        let is_group = site.topology.group_of(name).is_some();
+        if is_group && site.groups == GroupsForm::Compatible {
+            let session = site.broker.session().await?;
+            return Ok(compatible::clear(site, &session, name).await?);
+        }
+        let arguments = match is_group {
+            true => site.topology.log_arguments(),
+            false => site.topology.queue_arguments(),
         };
         self.empty_queue(name.into(), arguments).await
     }

@@ -92,7 +92,7 @@ impl Queues {
         let event = Event::Named {
             name: queue.to_owned(),
         };
-        let life = if topology.is_log(queue) {
+        let life = if topology.group_of(queue).is_some() {
             topology.group_expiration()
         } else {
             topology.lease().to_string().into()

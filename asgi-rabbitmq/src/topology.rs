@@ -83,6 +83,11 @@ impl Topology {
 
     // ---- Names
 
+    /// What all names begin with.
+    pub(crate) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
     pub(crate) fn queue(&self, channel: &str) -> String {
         format!("{}{channel}", self.prefix)
     }
@@ -127,10 +132,11 @@ impl Topology {
         self.name("asgi:group:", group.as_str())
     }
 
-    /// Whether a queue keeps a group's events.
-    pub(crate) fn is_log(&self, queue: &str) -> bool {
-        let queue = queue.strip_prefix(&self.prefix);
-        queue.is_some_and(|queue| queue.starts_with("asgi:group:"))
+    /// The group whose events a queue keeps.
+    pub(crate) fn group_of<'q>(&self, queue: &'q str) -> Option<&'q str> {
+        queue
+            .strip_prefix(&self.prefix)?
+            .strip_prefix("asgi:group:")
     }
 
     /// The queue that keeps the names of queues and groups.

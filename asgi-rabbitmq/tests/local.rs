@@ -12,8 +12,8 @@ use tempfile::TempDir;
 
 use support::broker::Broker;
 
-/// Long enough for a case that declares hundreds of queues and looks into them one after another,
-/// which takes the broker milliseconds each.
+/// Long enough for a case that looks into hundreds of queues one after another, which takes the
+/// broker milliseconds each.
 const EXPIRY: Duration = Duration::from_secs(5);
 const CAPACITY: usize = 10;
 
@@ -63,7 +63,7 @@ impl conformance::Harness for Local {
     const EXPIRY: Duration = EXPIRY;
     const CAPACITY: Option<usize> = Some(CAPACITY);
     // For the broker, new queues are work.
-    const AHEAD: usize = 2;
+    const AHEAD: usize = 4;
 
     async fn layer(&self) -> Self::Layer {
         self.place().make()

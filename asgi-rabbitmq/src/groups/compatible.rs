@@ -17,7 +17,8 @@ use std::sync::Arc;
 
 use asgiref::{ChannelKind, ChannelName, GroupName, Message, Result, message};
 use lapin::options::{
-    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeUnbindOptions, QueueBindOptions,
+    ExchangeBindOptions, ExchangeDeclareOptions, ExchangeDeleteOptions, ExchangeUnbindOptions,
+    QueueBindOptions,
 };
 use lapin::types::{AMQPValue, FieldTable, ShortString};
 use lapin::{BasicProperties, Channel, ExchangeKind};
@@ -39,15 +40,7 @@ pub(super) async fn add(
     channel: &ChannelName,
 ) -> Result<()> {
     let topology = &site.topology;
-    let marker = topology.marker(group, channel);
-    if marker.as_str().len() > MAX_NAME {
-        let reason = format!(
-            "together with the channel's it is too long for a name of RabbitMQ in the compatible \
-             form of groups, by {} bytes",
-            marker.as_str().len() - MAX_NAME
-        );
-        return Err(asgiref::Error::config("groups", reason));
-    }
+    let marker = topology.marker(group, channel)?;
     let amqp_channel = session.own_declare_channel().await?;
     let body = site.codec.encode(&message! {
         "group" => group.as_str(),
@@ -76,6 +69,11 @@ pub(super) async fn add(
         }
     };
     session.bounded(binding).await?;
+    let log = topology.group_log(group);
+    let queue = topology.queue(channel.non_local());
+    // For a flush.
+    site.queues.record(session, topology, log.as_str()).await?;
+    site.queues.record(session, topology, &queue).await?;
     mark(topology, session, marker, &body).await
 }
 
@@ -207,6 +205,28 @@ pub(crate) async fn discard(
         }) => Ok(()),
         unbound => unbound,
     }
+}
+
+/// Removes all members of a group whose log, in the other form, would have this name. What Python's
+/// layer sends to is still there afterwards: it takes an exchange that is missing ill.
+pub(crate) async fn clear(site: &Site, session: &Arc<Session>, log: &str) -> Result<(), Error> {
+    let topology = &site.topology;
+    let Some(group) = topology.group_of(log) else {
+        return Ok(());
+    };
+    let exchange = topology.exchange(group);
+    let amqp_channel = session.own_declare_channel().await?;
+    let clearing = async {
+        amqp_channel
+            .exchange_delete(exchange.clone(), ExchangeDeleteOptions::default())
+            .await?;
+        let options = topology.exchange_options();
+        let arguments = FieldTable::default();
+        amqp_channel
+            .exchange_declare(exchange, ExchangeKind::Fanout, options, arguments)
+            .await
+    };
+    session.bounded(clearing).await
 }
 
 /// Sends to whoever is bound.
@@ -356,8 +376,17 @@ impl Topology {
     }
 
     /// The queue whose message ends with a membership.
-    fn marker(&self, group: &GroupName, channel: &ChannelName) -> ShortString {
-        self.name(MARKER, &format!("{group}.{channel}"))
+    fn marker(&self, group: &GroupName, channel: &ChannelName) -> Result<ShortString> {
+        let marker = format!("{}{MARKER}{group}.{channel}", self.prefix());
+        let bytes = marker.len();
+        ShortString::try_new(marker).map_err(|_| {
+            let reason = format!(
+                "together with the channel's it is too long for a name of RabbitMQ in the \
+                 compatible form of groups, by {} bytes",
+                bytes.saturating_sub(MAX_NAME)
+            );
+            asgiref::Error::config("groups", reason)
+        })
     }
 
     /// The arguments of the queue of a process-specific member.

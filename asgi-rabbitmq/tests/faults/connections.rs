@@ -1,12 +1,13 @@
 //! Connections that end, stall or cannot be made, while the broker is well.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use asgiref::{ChannelLayer as _, Error, message};
 
 use crate::stage::Stage;
 use crate::support::broker::Broker;
-use crate::support::pair::{Settings, channel, look};
+use crate::support::pair::{Settings, channel, look, take};
 use crate::support::{until, within};
 use crate::traffic::{DETECTION, IN_FLIGHT, Traffic};
 
@@ -151,4 +152,39 @@ async fn a_layer_may_be_there_before_its_broker() {
     let traffic = Traffic::start(sender, receiver);
     traffic.expect_flowing().await;
     traffic.finish().await.expect_lost_at_most(0);
+}
+
+/// As long as something arrives the connection is alive, however long the whole takes.
+#[tokio::test]
+async fn a_narrow_network_is_no_fault() {
+    const MESSAGES: usize = 10;
+    let stage = Stage::set();
+    let (sender, receiver) = (stage.sender(), stage.receiver());
+    sender
+        .send(&channel("warm.up"), message! {})
+        .await
+        .expect("there is room");
+    assert_eq!(look(&receiver, "large").await, None);
+    stage.to_sender.throttle(2_000_000);
+    stage.to_receiver.throttle(2_000_000);
+    let name = channel("large");
+    let content = vec![b'x'; 1_000_000];
+    let sends = (0..MESSAGES).map(|number| {
+        let content = content.clone();
+        let number = i64::try_from(number).expect("small");
+        sender.send(&name, message! { "number" => number, "content" => content })
+    });
+    let sends = within("all sends", futures_util::future::join_all(sends));
+    let mut seen = BTreeSet::new();
+    let receive = async {
+        while seen.len() < MESSAGES {
+            let (_, message) = take(&receiver, "large").await;
+            assert!(seen.insert(message.int("number").expect("a number")));
+        }
+    };
+    let (sent, ()) = tokio::join!(sends, receive);
+    for sent in sent {
+        sent.expect("there is room");
+    }
+    assert_eq!(receiver.figures().interrupted_receives, 0);
 }

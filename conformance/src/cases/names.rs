@@ -1,4 +1,5 @@
 use asgiref::{Extension, message};
+use tokio::time::Instant;
 
 use crate::client::{client, window};
 use crate::harness::Harness;
@@ -143,12 +144,18 @@ pub async fn many_channels<H: Harness>(h: &H) {
             _ => format!("many.{}!{i}", i / (3 * per_prefix)),
         })
         .collect();
-    // In blocks, so that a slow layer receives a message before it expires.
-    for block in targets.chunks(BLOCK) {
-        for target in block {
-            let message = message! { "to" => target.as_str() };
-            client.send(target, message).await;
+    // In blocks, which end before the first message of a slow layer expires.
+    let mut rest = targets.as_slice();
+    while !rest.is_empty() {
+        let begin = Instant::now();
+        let mut sent = 0;
+        while sent < rest.len().min(BLOCK) && begin.elapsed() < H::EXPIRY / 3 {
+            let target = rest[sent].as_str();
+            client.send(target, message! { "to" => target }).await;
+            sent += 1;
         }
+        let (block, unsent) = rest.split_at(sent);
+        rest = unsent;
         for target in block {
             let channel = match target.find('!') {
                 Some(at) => &target[..=at],
