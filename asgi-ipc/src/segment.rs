@@ -174,6 +174,19 @@ impl Segment {
         let _ = at;
     }
 
+    /// The same for what is going to be written: others have it in their caches no more afterwards.
+    pub(crate) fn prefetch_to_write(&self, at: usize) {
+        #[cfg(target_arch = "x86_64")]
+        if let Ok(pointer) = self.pointer::<1>(at) {
+            use std::arch::x86_64::{_MM_HINT_ET0, _mm_prefetch};
+
+            // SAFETY: as in `prefetch`; a processor that does not know this form does nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_ET0>(pointer.cast()) };
+        }
+        #[cfg(not(target_arch = "x86_64"))]
+        let _ = at;
+    }
+
     /// Whether `bytes` were written at `at`.
     pub(crate) fn holds(&self, at: usize, bytes: &[u8]) -> Checked<bool> {
         let (chunks, rest) = bytes.as_chunks::<8>();

@@ -204,9 +204,7 @@ impl Locked<'_> {
 
     /// Drops what is expired, and says whether there is room for another message.
     pub(super) fn has_capacity(&self, channel: Channel, capacity: usize) -> Checked<bool> {
-        if self.get_time(channel.at + channel::FRESH_UNTIL)? <= self.now {
-            self.look_for_expired(channel)?;
-        }
+        self.look_for_expired(channel)?;
         // Should memory have to be given back for the message, this channel is not.
         self.touch(channel)?;
         let put = self.get(channel.at + channel::PUT)?;
@@ -215,14 +213,17 @@ impl Locked<'_> {
             // Without looking at the front, which another processor may have in its cache.
             return Ok(true);
         }
-        self.look_for_expired(channel)?;
+        self.drop_expired(channel)?;
         let taken = self.store.queue(channel).front()?.taken;
         self.set(channel.at + channel::TAKEN, taken)?;
         Ok((put.wrapping_sub(taken) as usize) < capacity)
     }
 
-    /// Drops what is expired, and notes until when nothing else will be.
-    fn look_for_expired(&self, channel: Channel) -> Checked<()> {
+    /// Drops what is expired if there can be anything, and notes until when there cannot.
+    pub(super) fn look_for_expired(&self, channel: Channel) -> Checked<()> {
+        if self.get_time(channel.at + channel::FRESH_UNTIL)? > self.now {
+            return Ok(());
+        }
         self.drop_expired(channel)?;
         let until = match self.oldest(channel)? {
             Some((_, expires)) => expires.0,

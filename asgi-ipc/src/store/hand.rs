@@ -18,6 +18,9 @@ use super::{Locked, Store};
 
 /// How many records are taken at a time at most.
 const BATCH: u32 = 20;
+/// How many bytes of a block are fetched for the next message.
+const SHORT: usize = 128;
+const CACHE_LINE: usize = 64;
 
 /// What a client has at hand. Who holds it does something in the store; others of the same
 /// process wait.
@@ -117,23 +120,28 @@ impl Cells {
         if self.numbers.len() > self.batch / 2 {
             return Ok(());
         }
-        while self.numbers.len() < self.batch {
-            let Some(number) = locked.allocate(self.pool)? else {
+        while let Some(wanted @ 1..) = self.batch.checked_sub(self.numbers.len()) {
+            let Some((first, mut bits)) = locked.allocate_several(self.pool, wanted as u32)? else {
                 break;
             };
-            self.push(locked, number)?;
+            while bits != 0 {
+                self.push(locked, first + bits.trailing_zeros())?;
+                bits &= bits - 1;
+            }
         }
         Ok(())
     }
 
     /// Gives all back but `keep`.
     fn give_back(&mut self, locked: &Locked<'_>, keep: usize) -> Checked<()> {
-        while self.numbers.len() > keep
-            && let Some(number) = self.pop(locked)?
-        {
-            locked.release(self.pool, number)?;
+        if self.numbers.len() <= keep {
+            return Ok(());
         }
-        Ok(())
+        let numbers = self.numbers.split_off(keep);
+        for index in 0..numbers.len() {
+            locked.set(self.at + 4 * (keep + index), 0)?;
+        }
+        locked.release_several(self.pool, &numbers)
     }
 
     /// The record that was got last but `before`.
@@ -195,6 +203,21 @@ impl Store {
             expires,
             blocks: needed,
         }))
+    }
+}
+
+impl Store {
+    /// Lets the processor fetch what the next message will be written to, which the last reader has
+    /// in its cache, while that message is being made.
+    pub(super) fn prefetch_hand(&self, hand: &Hand) {
+        if let Some(at) = hand.nodes.last(0).and_then(|it| self.layout.nodes.at(it).ok()) {
+            self.segment.prefetch_to_write(at);
+        }
+        if let Some(at) = hand.blocks.last(0).and_then(|it| self.layout.blocks.at(it).ok()) {
+            for line in 0..SHORT / CACHE_LINE {
+                self.segment.prefetch_to_write(at + line * CACHE_LINE);
+            }
+        }
     }
 }
 

@@ -142,8 +142,9 @@ impl Store {
         let now = Time::now();
         let hand = self.hand();
         let prepared = self.prepare(&hand, outgoing, now)?;
-        let (sent, effects, _hand) =
+        let (sent, effects, hand) =
             self.run_with(hand, now, |locked| locked.send(outgoing, prepared))?;
+        self.prefetch_hand(&hand);
         Ok((sent, effects))
     }
 

@@ -12,14 +12,26 @@ use super::Locked;
 impl Locked<'_> {
     /// Takes a record out of those that are free; nothing if there are none.
     pub(super) fn allocate(&self, pool: Pool) -> Checked<Option<u32>> {
+        let taken = self.allocate_several(pool, 1)?;
+        Ok(taken.map(|(first, bits)| first + bits.trailing_zeros()))
+    }
+
+    /// Takes `wanted` records, or fewer, out of those that are free; nothing if there are none. The
+    /// first record of a word of the map, and a bit for each one taken from there on.
+    pub(super) fn allocate_several(&self, pool: Pool, wanted: u32) -> Checked<Option<(u32, u64)>> {
         let map = self.layout().map(pool);
         let mut index = Some(self.get(pool.hint())?);
         while let Some(word) = index.filter(|index| *index < map.words()) {
             let used = self.get_long(map.word(word))?;
-            let free = !used & map.records(word);
+            let mut free = !used & map.records(word);
             if free != 0 {
-                let bit = free & free.wrapping_neg();
-                return self.mark_used(pool, word, used | bit, bit).map(Some);
+                let mut bits = 0;
+                for _ in 0..wanted {
+                    bits |= free & free.wrapping_neg();
+                    free &= free.wrapping_sub(1);
+                }
+                self.mark_used(pool, word, used | bits, bits)?;
+                return Ok(Some((word * 64 + 1, bits)));
             }
             index = self.next_word(map, word)?;
         }
@@ -29,18 +41,26 @@ impl Locked<'_> {
 
     /// Gives a record back that nothing leads to any more.
     pub(super) fn release(&self, pool: Pool, number: u32) -> Checked<()> {
-        // Checked, so that nothing outside the map is written to.
-        self.layout().table(pool).at(number)?;
-        let map = self.layout().map(pool);
-        let (word, bit) = ((number - 1) / 64, 1 << ((number - 1) % 64));
-        let used = self.get_long(map.word(word))?;
-        if used & bit == 0 {
-            return Err(Damage("a record is given back twice"));
+        self.release_several(pool, &[number])
+    }
+
+    /// The same for several. Those that follow each other lie in the same word as a rule.
+    pub(super) fn release_several(&self, pool: Pool, numbers: &[u32]) -> Checked<()> {
+        let word_of = |number: u32| number.wrapping_sub(1) / 64;
+        for numbers in numbers.chunk_by(|one, next| word_of(*one) == word_of(*next)) {
+            let mut bits = 0;
+            for number in numbers {
+                // Checked, so that nothing outside the map is written to.
+                self.layout().table(pool).at(*number)?;
+                let bit = 1 << ((number - 1) % 64);
+                if bits & bit != 0 {
+                    return Err(Damage("a record is given back twice"));
+                }
+                bits |= bit;
+            }
+            self.mark_free(pool, word_of(numbers[0]), bits)?;
         }
-        self.set_long(map.word(word), used & !bit)?;
-        self.set_full(map, word, false)?;
-        self.change(pool.hint(), |hint| hint.min(word))?;
-        self.change(pool.taken(), |taken| taken.saturating_sub(1))
+        Ok(())
     }
 
     /// How many records can be taken.
@@ -86,7 +106,7 @@ impl Locked<'_> {
         self.set(pool.taken(), taken)
     }
 
-    fn mark_used(&self, pool: Pool, word: u32, used: u64, bit: u64) -> Checked<u32> {
+    fn mark_used(&self, pool: Pool, word: u32, used: u64, bits: u64) -> Checked<()> {
         let map = self.layout().map(pool);
         self.set_long(map.word(word), used)?;
         let full = used == map.records(word);
@@ -94,10 +114,21 @@ impl Locked<'_> {
             self.set_full(map, word, true)?;
         }
         self.set(pool.hint(), word + u32::from(full))?;
-        let number = word * 64 + bit.trailing_zeros() + 1;
-        self.change(pool.highest(), |highest| highest.max(number))?;
-        self.change(pool.taken(), |taken| taken.saturating_add(1))?;
-        Ok(number)
+        let last = word * 64 + 64 - bits.leading_zeros();
+        self.change(pool.highest(), |highest| highest.max(last))?;
+        self.change(pool.taken(), |taken| taken.saturating_add(bits.count_ones()))
+    }
+
+    fn mark_free(&self, pool: Pool, word: u32, bits: u64) -> Checked<()> {
+        let map = self.layout().map(pool);
+        let used = self.get_long(map.word(word))?;
+        if used & bits != bits {
+            return Err(Damage("a record is given back twice"));
+        }
+        self.set_long(map.word(word), used & !bits)?;
+        self.set_full(map, word, false)?;
+        self.change(pool.hint(), |hint| hint.min(word))?;
+        self.change(pool.taken(), |taken| taken.saturating_sub(bits.count_ones()))
     }
 
     /// The next word after this one that is not full.

@@ -69,7 +69,7 @@ impl Locked<'_> {
     }
 
     fn look_at_channel(&self, channel: Channel) -> Checked<()> {
-        self.drop_expired(channel)?;
+        self.look_for_expired(channel)?;
         let used: Time = self.get_time(channel.at + channel::USED)?;
         let unused = self.now.since(used) >= self.store.memory.max(MEMORY);
         if unused
