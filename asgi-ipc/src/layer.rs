@@ -14,7 +14,7 @@ use tokio::task::yield_now;
 use crate::config::Place;
 use crate::shared::Shared;
 use crate::store::{Outgoing, Refused};
-use crate::waiting::Registration;
+use crate::waiting;
 
 /// A channel layer in shared memory, for all processes of a machine.
 ///
@@ -76,16 +76,7 @@ impl ChannelLayer for IpcChannelLayer {
         // messages are then taken in one go, instead of each waking a process that sleeps.
         yield_now().await;
         self.shared.waiting.watch(&self.shared)?;
-        loop {
-            let mut registration = Registration::new(&self.shared, channels).await;
-            if let Some(received) = self.shared.receive_or_join(&mut registration)? {
-                return Ok(received);
-            }
-            registration.woken().await;
-            if let Some(received) = self.shared.receive_woken(&mut registration)? {
-                return Ok(received);
-            }
-        }
+        Ok(waiting::receive(&self.shared, channels).await?)
     }
 
     async fn try_receive(

@@ -74,6 +74,9 @@ mod segment;
 mod shared;
 mod statistics;
 mod store;
+#[cfg(test)]
+#[path = "../tests/support/mod.rs"]
+mod support;
 mod waiting;
 mod watchdog;
 

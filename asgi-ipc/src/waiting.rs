@@ -9,6 +9,9 @@
 //! Between two releases of the segment's lock this holds for each channel: if calls wait for it
 //! that are not woken, the client's bit is set there, or the client has news that are not taken.
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::{BTreeMap, HashMap};
 use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
@@ -22,7 +25,7 @@ use asgiref::ChannelName;
 
 use crate::error::Error;
 use crate::segment::Checked;
-use crate::shared::Shared;
+use crate::shared::{Received, Shared};
 use crate::store::{Locked, News};
 
 /// All calls that wait.
@@ -100,6 +103,23 @@ impl Drop for Watch {
     fn drop(&mut self) {
         if let Some(shared) = self.shared.upgrade() {
             lock(&shared.waiting.watches).retain(|(id, _)| *id != self.id);
+        }
+    }
+}
+
+/// Waits for a message from any of `channels`. A task must watch the pipe.
+pub(crate) async fn receive(
+    shared: &Arc<Shared>,
+    channels: &[ChannelName],
+) -> Result<Received, Error> {
+    loop {
+        let mut registration = Registration::new(shared, channels).await;
+        if let Some(received) = shared.receive_or_join(&mut registration)? {
+            return Ok(received);
+        }
+        registration.woken().await;
+        if let Some(received) = shared.receive_woken(&mut registration)? {
+            return Ok(received);
         }
     }
 }

@@ -210,10 +210,18 @@ impl Store {
     /// Lets the processor fetch what the next message will be written to, which the last reader has
     /// in its cache, while that message is being made.
     pub(super) fn prefetch_hand(&self, hand: &Hand) {
-        if let Some(at) = hand.nodes.last(0).and_then(|it| self.layout.nodes.at(it).ok()) {
+        if let Some(at) = hand
+            .nodes
+            .last(0)
+            .and_then(|it| self.layout.nodes.at(it).ok())
+        {
             self.segment.prefetch_to_write(at);
         }
-        if let Some(at) = hand.blocks.last(0).and_then(|it| self.layout.blocks.at(it).ok()) {
+        if let Some(at) = hand
+            .blocks
+            .last(0)
+            .and_then(|it| self.layout.blocks.at(it).ok())
+        {
             for line in 0..SHORT / CACHE_LINE {
                 self.segment.prefetch_to_write(at + line * CACHE_LINE);
             }

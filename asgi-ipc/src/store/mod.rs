@@ -113,6 +113,12 @@ impl Store {
         Ok(store)
     }
 
+    /// From now on the process has no effect, as if it were killed.
+    #[cfg(test)]
+    pub(crate) fn die(&self) {
+        self.segment.die_after(0);
+    }
+
     /// The pipe over which this client is woken.
     pub(crate) const fn pipe(&self) -> &File {
         &self.pipe

@@ -116,7 +116,9 @@ impl Locked<'_> {
         self.set(pool.hint(), word + u32::from(full))?;
         let last = word * 64 + 64 - bits.leading_zeros();
         self.change(pool.highest(), |highest| highest.max(last))?;
-        self.change(pool.taken(), |taken| taken.saturating_add(bits.count_ones()))
+        self.change(pool.taken(), |taken| {
+            taken.saturating_add(bits.count_ones())
+        })
     }
 
     fn mark_free(&self, pool: Pool, word: u32, bits: u64) -> Checked<()> {
@@ -128,7 +130,9 @@ impl Locked<'_> {
         self.set_long(map.word(word), used & !bits)?;
         self.set_full(map, word, false)?;
         self.change(pool.hint(), |hint| hint.min(word))?;
-        self.change(pool.taken(), |taken| taken.saturating_sub(bits.count_ones()))
+        self.change(pool.taken(), |taken| {
+            taken.saturating_sub(bits.count_ones())
+        })
     }
 
     /// The next word after this one that is not full.

@@ -12,10 +12,7 @@ use crate::segment::{Checked, Segment};
 
 use super::queue::Queue as _;
 use super::{Locked, Outgoing, Quick, Store, Taken};
-use support::Segments;
-
-#[path = "../../tests/support/mod.rs"]
-mod support;
+use crate::support::Segments;
 
 const HOUR: Duration = Duration::from_secs(3600);
 const CAPACITY: usize = 6;
