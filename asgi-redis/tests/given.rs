@@ -131,6 +131,41 @@ async fn nothing_is_given_to_a_connection_that_was_closed() {
     }
 }
 
+/// The server may still believe in the one before, which is dead without a word: what is meant for
+/// the new one must not go there.
+#[tokio::test]
+async fn a_new_connection_that_listens_has_a_name_of_its_own() {
+    let site = Site::new();
+    let names = || {
+        let names = site.server.command(&["PUBSUB", "CHANNELS"]);
+        names.texts().len()
+    };
+    site.pass_on("work", 0).await;
+    let name = site.server.command(&["PUBSUB", "CHANNELS"]);
+    let listening = site.server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+    let id = listening.text().split(' ').next();
+    let id = id
+        .and_then(|field| field.strip_prefix("id="))
+        .expect("its number");
+    let mut dead = site.server.connect();
+    dead.call(&["SUBSCRIBE", name.texts()[0]])
+        .expect("subscribed");
+    let killed = site.server.command(&["CLIENT", "KILL", "ID", id]);
+    assert_eq!(killed.int(), 1);
+    // What is sent before the receiver has noticed is lost with the connection.
+    let sending = async {
+        until("another name", || names() == 2).await;
+        site.send("work", 1).await;
+    };
+    let ((_, received), ()) = tokio::join!(take(&site.receiver, "work"), sending);
+    assert_eq!(received, message! { "number" => 1 });
+    for number in 2..=20 {
+        site.pass_on("work", number).await;
+    }
+    assert_eq!(names(), 2);
+    assert_eq!(site.receiver.figures().interrupted_receives, 1);
+}
+
 /// Redis 7 grants a new user no channels to publish on or subscribe to unless it is told to.
 #[tokio::test]
 async fn a_user_who_may_not_subscribe_gets_messages_all_the_same() {

@@ -9,6 +9,7 @@ use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Groups, message};
 use support::pair::{Settings, channel, group, look, take};
 use support::proxy::FaultProxy;
 use support::server::RedisServer;
+use support::until;
 
 fn groups(layer: &RedisChannelLayer) -> &dyn Groups {
     layer.require_groups().expect("the layer has groups")
@@ -250,6 +251,29 @@ async fn a_send_to_a_group_on_one_server_is_one_request() {
         let figures = statistics.global_statistics().await.expect("statistics");
         assert_eq!(figures.messages_count, 3 * members.len() as u64);
     }
+}
+
+/// So many that their bodies are several requests, of which the first finds that a message expired,
+/// and the next does not.
+#[tokio::test]
+async fn members_who_are_looked_at_again_get_a_message_once() {
+    const MEMBERS: usize = 5_000;
+    let server = RedisServer::start();
+    let settings = Settings::on([&server]).capacity(2 * MEMBERS).expiry(2);
+    let sender = settings.ours();
+    add(&sender, "process!", MEMBERS).await;
+    let sent = sender.send(&channel("process!0"), message! {}).await;
+    sent.expect("there is room");
+    until("the message to expire", || {
+        server.keys(&settings.key("[0-9a-f]*")).is_empty()
+    })
+    .await;
+    let sent = groups(&sender)
+        .send_group(&group("crowd"), message! {})
+        .await;
+    sent.expect("sent");
+    let length = server.command(&["LLEN", &settings.key("process!")]).int();
+    assert_eq!(length, MEMBERS as i64 - 1);
 }
 
 #[tokio::test]

@@ -4,11 +4,10 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use asgiref::codec::envelope;
-use asgiref::{ChannelKind, ChannelName, Result};
+use asgiref::{ChannelKind, ChannelName, Error as LayerError, Result};
 use futures_util::future::join_all;
 
 use crate::connection::{Command, Reply};
-use crate::error::Error;
 use crate::layer::read_dead;
 use crate::script;
 use crate::shard::{Dead, Shard, Shards};
@@ -63,10 +62,11 @@ pub(super) enum Form {
 /// What became of it.
 #[derive(Default)]
 pub(super) struct Outcome {
-    /// The queues that were passed over.
-    pub(super) passed_over: HashSet<String>,
-    /// The queues whose process does not read envelopes.
-    pub(super) not_readers: HashSet<String>,
+    /// Those who were passed over: whole queues, or some of the channels of one.
+    passed_queues: HashSet<String>,
+    passed_members: HashSet<ChannelName>,
+    /// Members whose process does not read envelopes.
+    pub(super) not_readers: HashSet<ChannelName>,
     /// Normal channels whose share at the server asked is used up; others may have room.
     pub(super) full: Vec<ChannelName>,
     /// How many members missed the message.
@@ -75,26 +75,50 @@ pub(super) struct Outcome {
 }
 
 impl Outcome {
+    pub(super) fn any_passed_over(&self) -> bool {
+        !(self.passed_queues.is_empty() && self.passed_members.is_empty())
+    }
+
+    pub(super) fn was_passed_over(&self, channel: &ChannelName) -> bool {
+        self.passed_queues.contains(channel.non_local()) || self.passed_members.contains(channel)
+    }
+
     /// Adds what the script answered for a queue; `None` if it is not as it should be.
-    pub(super) fn read(
+    pub(super) fn read(&mut self, queue: &str, answer: [Reply; 3]) -> Option<()> {
+        let (delivered, full) = self.read_figures(queue, answer)?;
+        if delivered == PASSED_OVER {
+            self.passed_queues.insert(queue.to_owned());
+        }
+        self.missed += full;
+        Some(())
+    }
+
+    /// The same for some of the channels of a queue. What others of them get may have been another
+    /// request, with another answer.
+    fn read_some(
         &mut self,
-        queue: &str,
-        elsewhere: Option<&ChannelName>,
+        delivery: &Delivery<'_>,
+        members: &[&ChannelName],
         answer: [Reply; 3],
     ) -> Option<()> {
-        let [delivered, full, dead] = answer;
-        let full = u64::try_from(full.as_int()?).ok()?;
-        match delivered.as_int()? {
-            PASSED_OVER => drop(self.passed_over.insert(queue.to_owned())),
-            NO_READER => drop(self.not_readers.insert(queue.to_owned())),
+        let (delivered, full) = self.read_figures(delivery.queue, answer)?;
+        let members = members.iter().map(|channel| (*channel).clone());
+        match delivered {
+            PASSED_OVER => self.passed_members.extend(members),
+            NO_READER => self.not_readers.extend(members),
             _ => {}
         }
-        match elsewhere {
+        match delivery.elsewhere {
             Some(channel) if full > 0 => self.full.push(channel.clone()),
             _ => self.missed += full,
         }
-        self.dead.extend(read_dead(queue, dead)?);
         Some(())
+    }
+
+    fn read_figures(&mut self, queue: &str, answer: [Reply; 3]) -> Option<(i64, u64)> {
+        let [delivered, full, dead] = answer;
+        self.dead.extend(read_dead(queue, dead)?);
+        Some((delivered.as_int()?, u64::try_from(full.as_int()?).ok()?))
     }
 
     /// Counts what was missed, and makes known what expired.
@@ -110,7 +134,7 @@ impl Outcome {
     }
 }
 
-/// Gives every server its part.
+/// Gives every server its part, all of them at once.
 ///
 /// A normal channel gets what is for groups on one server, so that what expired there is found;
 /// on the next one in the next round, if its share is used up.
@@ -135,33 +159,44 @@ pub(super) async fn deliver(
             shared: matches!(pass.form, Form::Shared)
                 && channels.len() > 1
                 && !shards.hints.is_no_reader(queue),
+            channels,
             parts: Vec::new(),
         };
-        if delivery.shared {
-            for channels in channels.chunks(envelope::MAX_MEMBERS) {
-                delivery.parts.push(bodies.shared(shards, channels)?);
-            }
-        } else {
-            for channel in channels {
-                delivery.parts.push(bodies.single(shards, channel)?);
-            }
-        }
+        delivery.fill(shards, bodies)?;
         requests.entry(shard).or_default().push(delivery);
     }
-    let sending = requests
-        .into_iter()
-        .map(|(shard, deliveries)| deliver_at(shards, shard, bodies, deliveries, pass.pass_over));
-    let mut sum = Outcome::default();
-    for outcome in join_all(sending).await {
-        let outcome = outcome?;
-        sum.passed_over.extend(outcome.passed_over);
-        sum.not_readers.extend(outcome.not_readers);
-        sum.full.extend(outcome.full);
-        sum.missed += outcome.missed;
-        sum.dead.extend(outcome.dead);
+    let mut sending = Vec::new();
+    for (shard, deliveries) in &requests {
+        for pieces in requests_of(deliveries) {
+            sending.push(async move {
+                let shard = shards.get(*shard);
+                let command = command(shards, shard, bodies, &pieces, pass.pass_over);
+                let answer = script::DELIVER.run(&shard.server, command).await;
+                (shard, pieces, answer)
+            });
+        }
     }
-    sum.note(shards).await?;
-    Ok(sum)
+    let mut outcome = Outcome::default();
+    let mut failed = None;
+    for (shard, pieces, answer) in join_all(sending).await {
+        let answer = answer.and_then(|reply| {
+            let results = reply.into_array().unwrap_or_default();
+            let mut pairs = pieces.iter().zip(results);
+            pairs
+                .try_for_each(|(piece, result)| {
+                    let answer = result.into_array()?.try_into().ok()?;
+                    outcome.read_some(piece.delivery, piece.members(), answer)
+                })
+                .ok_or_else(|| misunderstood(shard))
+        });
+        failed = failed.or(answer.err());
+    }
+    // Also if one of several servers failed.
+    outcome.note(shards).await?;
+    match failed {
+        Some(error) => Err(error.into()),
+        None => Ok(outcome),
+    }
 }
 
 /// What one queue gets.
@@ -172,60 +207,90 @@ struct Delivery<'m> {
     elsewhere: Option<&'m ChannelName>,
     /// Whether the parts are envelopes.
     shared: bool,
+    channels: Vec<&'m ChannelName>,
     parts: Vec<Part>,
 }
 
-async fn deliver_at(
-    shards: &Shards,
-    shard: usize,
-    bodies: &Bodies<'_>,
-    deliveries: Vec<Delivery<'_>>,
-    pass_over: PassOver,
-) -> Result<Outcome, Error> {
-    let shard = shards.get(shard);
-    let mut requests = Vec::new();
-    let mut batch: Vec<(&Delivery<'_>, &[Part])> = Vec::new();
+impl Delivery<'_> {
+    fn fill(&mut self, shards: &Shards, bodies: &Bodies<'_>) -> Result<()> {
+        if self.shared {
+            let pieces = self.channels.chunks(envelope::MAX_MEMBERS);
+            let parts: Result<_> = pieces
+                .map(|channels| bodies.shared(shards, channels))
+                .collect();
+            match parts {
+                // The message is as large as may be, and the names would make it larger.
+                Err(LayerError::MessageTooLarge { .. }) => self.shared = false,
+                parts => {
+                    self.parts = parts?;
+                    return Ok(());
+                }
+            }
+        }
+        let channels = self.channels.iter();
+        let parts: Result<_> = channels
+            .map(|channel| bodies.single(shards, channel))
+            .collect();
+        self.parts = parts?;
+        Ok(())
+    }
+}
+
+/// Some of what a queue gets.
+struct Piece<'d, 'm> {
+    delivery: &'d Delivery<'m>,
+    /// Which is the first of the parts.
+    first: usize,
+    parts: &'d [Part],
+}
+
+impl<'m> Piece<'_, 'm> {
+    /// Whom the parts are for.
+    fn members(&self) -> &[&'m ChannelName] {
+        let Delivery {
+            shared, channels, ..
+        } = self.delivery;
+        let each = if *shared { envelope::MAX_MEMBERS } else { 1 };
+        let end = (self.first + self.parts.len()) * each;
+        &channels[self.first * each..end.min(channels.len())]
+    }
+}
+
+/// What a server gets, divided into requests.
+fn requests_of<'d, 'm>(deliveries: &'d [Delivery<'m>]) -> Vec<Vec<Piece<'d, 'm>>> {
+    let mut requests = vec![Vec::new()];
     let mut size = 0;
-    for delivery in &deliveries {
+    for delivery in deliveries {
+        let mut first = 0;
         for parts in delivery.parts.chunks(MAX_BODIES) {
             if size + parts.len() > MAX_BODIES {
-                requests.push(std::mem::take(&mut batch));
+                requests.push(Vec::new());
                 size = 0;
             }
             size += parts.len();
-            batch.push((delivery, parts));
+            if let Some(last) = requests.last_mut() {
+                last.push(Piece {
+                    delivery,
+                    first,
+                    parts,
+                });
+            }
+            first += parts.len();
         }
     }
-    requests.push(batch);
-    let mut outcome = Outcome::default();
-    let sending = requests.iter().map(async |batch| {
-        let command = command(shards, shard, bodies, batch, pass_over);
-        script::DELIVER.run(&shard.server, command).await
-    });
-    for (batch, reply) in requests.iter().zip(join_all(sending).await) {
-        let results = reply?.into_array().unwrap_or_default();
-        for ((delivery, _), result) in batch.iter().zip(results) {
-            let answer = result
-                .into_array()
-                .and_then(|answer| answer.try_into().ok());
-            answer
-                .and_then(|answer| outcome.read(delivery.queue, delivery.elsewhere, answer))
-                .ok_or_else(|| misunderstood(shard))?;
-        }
-    }
-    Ok(outcome)
+    requests
 }
 
 fn command(
     shards: &Shards,
     shard: &Shard,
     bodies: &Bodies<'_>,
-    batch: &[(&Delivery<'_>, &[Part])],
+    pieces: &[Piece<'_, '_>],
     pass_over: PassOver,
 ) -> Command {
-    let keys = batch
+    let keys = pieces
         .iter()
-        .map(|(delivery, _)| shard.keys.queue(delivery.queue));
+        .map(|piece| shard.keys.queue(piece.delivery.queue));
     let mut command = script::DELIVER
         .command(keys, bodies.plain.len() + bodies.named.len() + 512)
         .arg(shard.keys.prefix())
@@ -236,7 +301,10 @@ fn command(
         .arg(&bodies.named)
         .arg(shard.keys.expired())
         .arg(shard.keys.reader());
-    for (delivery, parts) in batch {
+    for Piece {
+        delivery, parts, ..
+    } in pieces
+    {
         command.push_int(delivery.capacity);
         command.push(shard.keys.statistics(delivery.queue));
         command.push_int(u8::from(delivery.elsewhere.is_none()));

@@ -140,11 +140,11 @@ async fn serve(
             let outcome = deliver(shards, bodies, &pass, round).await?;
             passes.extend(second_look(shards, group, &outcome, pass.form).await?);
             if !outcome.not_readers.is_empty() {
-                for queue in &outcome.not_readers {
-                    shards.hints.note_no_reader(queue);
+                for channel in &outcome.not_readers {
+                    shards.hints.note_no_reader(channel.non_local());
                 }
                 pass.members
-                    .retain(|channel| outcome.not_readers.contains(channel.non_local()));
+                    .retain(|channel| outcome.not_readers.contains(channel));
                 pass.form = Form::Single;
                 passes.push(pass);
             }
@@ -163,12 +163,12 @@ async fn second_look(
     outcome: &Outcome,
     form: Form,
 ) -> Result<Option<Pass>, Error> {
-    if outcome.passed_over.is_empty() {
+    if !outcome.any_passed_over() {
         return Ok(None);
     }
     shards.hints.note_expired(group);
     let mut members = members::checked(shards, group).await?;
-    members.retain(|channel| outcome.passed_over.contains(channel.non_local()));
+    members.retain(|channel| outcome.was_passed_over(channel));
     Ok(Some(Pass {
         members,
         pass_over: PassOver::Nothing,

@@ -112,7 +112,7 @@ fn read(shards: &Shards, reply: Reply) -> Option<Whole> {
         let [queue, delivered, full, dead] = result.into_array()?.try_into().ok()?;
         let queue: Bytes = queue.into_bytes()?;
         let queue = str::from_utf8(&queue).ok()?;
-        outcome.read(queue, None, [delivered, full, dead])?;
+        outcome.read(queue, [delivered, full, dead])?;
     }
     Some(Whole { outcome, left })
 }

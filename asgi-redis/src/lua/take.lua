@@ -14,7 +14,8 @@ local limit, least = tonumber(ARGV[1]), tonumber(ARGV[2])
 if limit > least then
   local there = ARGV[4] ~= '' and 1 or 0
   for _, list in ipairs(KEYS) do
-    there = there + call('LLEN', list)
+    local length = redis.pcall('LLEN', list)
+    there = there + (type(length) == 'number' and length or 0)
   end
   limit = math.min(limit, math.max(least, math.floor(there / 2)))
 end
@@ -67,8 +68,9 @@ while #open > 0 and #stuck == 0 and messages < limit and room > 0 and #dead < 2 
     if messages >= limit or room <= 0 or #stuck > 0 then
       break
     end
-    local key = call('LPOP', KEYS[number])
-    if key then
+    -- No message for a key of another type: an error would lose what was taken before.
+    local key = redis.pcall('LPOP', KEYS[number])
+    if type(key) == 'string' then
       fetch(number, key)
       still_open[#still_open + 1] = number
     end

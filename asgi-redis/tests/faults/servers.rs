@@ -1,6 +1,11 @@
 //! Servers that are restarted, stopped, emptied, full or not to be written to.
 
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use asgiref::{ChannelLayer as _, ChannelLayerExt as _, Error, message};
+use futures_util::future::join_all;
 
 use crate::support::pair::{Settings, channel, group, look, take};
 use crate::support::resp::{Connection, Reply};
@@ -30,6 +35,54 @@ async fn a_server_may_be_restarted() {
         receiver.figures().data_lost == ROUNDS as u64
     })
     .await;
+}
+
+/// Those whose answer is missing may have been executed or not.
+#[tokio::test]
+async fn sends_made_together_fail_with_their_server_and_are_not_repeated() {
+    const SENDERS: usize = 64;
+    let mut server = RedisOptions::new().persistent().start();
+    let settings = Settings::on([&server]).capacity(1_000_000);
+    let sender = settings.ours();
+    let numbers = Arc::new(AtomicI64::new(0));
+    let mut sent = BTreeSet::new();
+    for _ in 0..3 {
+        let before = numbers.load(Ordering::SeqCst);
+        let senders = join_all((0..SENDERS).map(|_| {
+            let (sender, numbers) = (sender.clone(), Arc::clone(&numbers));
+            tokio::spawn(async move {
+                let mut sent = Vec::new();
+                loop {
+                    let number = numbers.fetch_add(1, Ordering::SeqCst);
+                    let message = message! { "number" => number };
+                    match sender.send(&channel("together"), message).await {
+                        Ok(()) => sent.push(number),
+                        Err(_) => return sent,
+                    }
+                }
+            })
+        }));
+        let killing = async {
+            until("many messages", || {
+                numbers.load(Ordering::SeqCst) - before > 1_000
+            })
+            .await;
+            server.kill();
+        };
+        let (all, ()) = within("the end", async { tokio::join!(senders, killing) }).await;
+        for each in all {
+            sent.extend(each.expect("no panic"));
+        }
+        server.start_again();
+    }
+    let receiver = settings.ours();
+    let mut received = BTreeSet::new();
+    while let Some((_, message)) = look(&receiver, "together").await {
+        let number = message.int("number").expect("a number");
+        assert!(received.insert(number), "{number} came twice");
+    }
+    let lost: Vec<_> = sent.difference(&received).collect();
+    assert!(lost.is_empty(), "sent and not there: {lost:?}");
 }
 
 #[tokio::test]

@@ -173,6 +173,26 @@ async fn a_channel_that_cannot_be_used_does_not_hold_up_others() {
 }
 
 #[tokio::test]
+async fn a_channel_that_cannot_be_used_is_passed_over_by_those_who_look() {
+    const MESSAGES: usize = 20;
+    let server = RedisServer::shared();
+    let settings = Settings::shared();
+    server.command(&["SET", &settings.key("spoilt"), "no list"]);
+    let (sender, receiver) = (settings.ours(), settings.ours());
+    for number in 0..MESSAGES {
+        let message = message! { "number" => number as i64 };
+        let sent = sender.send(&channel("sound"), message).await;
+        sent.expect("there is room");
+    }
+    for number in 0..MESSAGES {
+        let channels = [channel("spoilt"), channel("sound")];
+        let found = receiver.try_receive(&channels).await;
+        let (_, message) = found.expect("no error").expect("a message");
+        assert_eq!(message, message! { "number" => number as i64 });
+    }
+}
+
+#[tokio::test]
 async fn group_members_that_are_no_names_are_skipped() {
     let server = RedisServer::shared();
     let settings = Settings::shared();

@@ -13,7 +13,7 @@ use crate::receive::state::Demand;
 use crate::script;
 use crate::shard::milliseconds;
 
-use super::{Desk, READ_LIMIT};
+use super::{Desk, READ_LIMIT, random_name};
 
 /// How long no attempt to listen is made after one that failed.
 const LISTEN_AGAIN: Duration = Duration::from_secs(1);
@@ -33,6 +33,9 @@ impl Desk {
         }
         self.listen_at = Instant::now() + LISTEN_AGAIN;
         if self.ear.is_none() {
+            // The server may still believe in a connection that was given up, and would give to it
+            // what is meant for the new one.
+            self.name = random_name();
             let shard = self.hub.shards.get(self.number);
             match Ear::open(&shard.server, &shard.keys.desk(&self.name)).await {
                 Ok(ear) => self.ear = Some(ear),
@@ -129,7 +132,11 @@ impl Desk {
         };
         let mut command = script::WITHDRAW.command::<&str>([], 256);
         withdrawal.push_to(&mut command);
-        let heard = script::WITHDRAW.run_on(line, command).await?.as_int();
+        let heard = script::WITHDRAW
+            .run_on(line, command)
+            .await
+            .inspect_err(|error| self.failed(error, true))?
+            .as_int();
         for given in self.hear_out(&withdrawal.mark, heard).await {
             self.hub.lock().give(self.number, given);
         }
@@ -142,7 +149,8 @@ impl Desk {
         let mut all = Vec::new();
         let limit = self.shard().server.options().response_timeout;
         let deadline = Instant::now() + limit;
-        while let (Some(ear), Some(1)) = (&mut self.ear, heard) {
+        let is_heard = heard.is_some_and(|listeners| listeners > 0);
+        while let (Some(ear), true) = (&mut self.ear, is_heard) {
             match timeout_at(deadline, ear.next()).await {
                 Ok(Ok(text)) if text == mark => return all,
                 Ok(Ok(text)) => all.extend(self.read_given(text)),

@@ -23,10 +23,23 @@ const MAX_BYTES: u32 = 1 << 20;
 const STUCK: Duration = Duration::from_millis(20);
 
 impl Desk {
-    /// Counts a failure after which messages may be lost.
-    pub(super) fn failed(&self, error: &Error) {
-        if matches!(error, Error::Lost { .. } | Error::Timeout { .. }) {
+    /// Counts a failure after which messages may be lost: on their way in the answer, or to a
+    /// process that had bid, which listens no more.
+    pub(super) fn failed(&self, error: &Error, had_bid: bool) {
+        if had_bid || matches!(error, Error::Lost { .. } | Error::Timeout { .. }) {
             self.hub.shards.counters.interrupted_receive();
+        }
+    }
+
+    /// Puts a reference back whose message was not fetched.
+    async fn return_reference(&self, queue: &str, key: &[u8]) {
+        if let Err(error) = self.put_reference_back(queue, key).await {
+            self.hub.shards.counters.interrupted_receive();
+            tracing::warn!(
+                channel = queue,
+                error = &error as &dyn std::error::Error,
+                "a message is lost: it cannot be fetched, nor put back",
+            );
         }
     }
 
@@ -105,21 +118,24 @@ impl Desk {
                 script::TAKE.run(server, command).await
             }
         };
-        let reply = answer.inspect_err(|error| self.failed(error))?;
+        let reply = match answer {
+            Ok(reply) => reply,
+            Err(error) => {
+                self.failed(&error, withdrawal.is_some());
+                // A server that refused left the reference with us.
+                if let (Error::Refused { .. }, Some((queue, key))) = (&error, popped) {
+                    self.return_reference(queue, key).await;
+                }
+                return Err(error);
+            }
+        };
         let taken = self.read_taken(reply, &rotated);
         let (mut taken, dead, heard) = taken.ok_or_else(|| self.misunderstood())?;
         if let Some(withdrawal) = withdrawal {
             taken.given = self.hear_out(&withdrawal.mark, heard).await;
         }
         if let Some((queue, key)) = taken.stuck.take() {
-            if let Err(error) = self.put_reference_back(queue.as_str(), &key).await {
-                self.hub.shards.counters.interrupted_receive();
-                tracing::warn!(
-                    channel = %queue,
-                    error = &error as &dyn std::error::Error,
-                    "a message is lost: it cannot be read, nor put back",
-                );
-            }
+            self.return_reference(queue.as_str(), &key).await;
             sleep(STUCK).await;
         }
         if let Err(error) = self.hub.shards.expire(&dead).await {

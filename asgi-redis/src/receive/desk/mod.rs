@@ -38,10 +38,9 @@ const ANNOUNCED_FOR: Duration = Duration::from_secs(30);
 
 /// Works at a server until the layer is dropped.
 pub(super) async fn work(hub: Arc<Hub>, shard: usize) {
-    let name = random_name();
     let mut desk = Desk {
-        wake_key: hub.shards.get(shard).keys.wake(&name),
-        name,
+        wake_key: hub.shards.get(shard).keys.wake(&random_name()),
+        name: String::new(),
         hub,
         number: shard,
         reader: None,
@@ -96,7 +95,7 @@ struct Desk {
     hub: Arc<Hub>,
     /// Which server it is at.
     number: usize,
-    /// What tells it from all other desks.
+    /// What it is called on the connection on which messages are given.
     name: String,
     /// The list whose elements end a blocking read.
     wake_key: String,

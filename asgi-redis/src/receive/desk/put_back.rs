@@ -14,7 +14,8 @@ impl Desk {
         // The newest first: each goes before those that are there already.
         returns.sort_by(|a, b| (a.queue.as_str(), b.number).cmp(&(b.queue.as_str(), a.number)));
         let now = Instant::now();
-        for same_queue in returns.chunk_by(|a, b| a.queue == b.queue) {
+        let mut rest = &returns[..];
+        while let Some(same_queue) = rest.chunk_by(|a, b| a.queue == b.queue).next() {
             let size = same_queue.iter().map(|parcel| parcel.body.len() + 64).sum();
             let key = self.shard().keys.queue(same_queue[0].queue.as_str());
             let mut command = script::BACK
@@ -28,19 +29,21 @@ impl Desk {
                     command.push(&parcel.body);
                 }
             }
-            match script::BACK.run(&self.shard().server, command).await {
-                Ok(_) => {}
+            let put = script::BACK.run(&self.shard().server, command).await;
+            let is_uncertain = matches!(put, Err(Error::Lost { .. } | Error::Timeout { .. }));
+            if is_uncertain {
                 // They may be there: a second time they would be delivered twice.
-                Err(error @ (Error::Lost { .. } | Error::Timeout { .. })) => {
-                    self.hub.shards.counters.interrupted_receive();
-                    return Err(error);
-                }
-                Err(error) => {
-                    let mut state = self.hub.lock();
-                    let again = same_queue.iter().cloned();
-                    state.desks[self.number].returns.extend(again);
-                    return Err(error);
-                }
+                self.hub.shards.counters.interrupted_receive();
+            }
+            if put.is_ok() || is_uncertain {
+                rest = &rest[same_queue.len()..];
+            }
+            if let Err(error) = put {
+                let mut state = self.hub.lock();
+                state.desks[self.number]
+                    .returns
+                    .extend(rest.iter().cloned());
+                return Err(error);
             }
         }
         self.hub.lock().desks[self.number].putting_back = false;

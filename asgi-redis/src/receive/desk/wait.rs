@@ -41,7 +41,7 @@ impl Desk {
             Ok(Reply::Array(pair)) => self.popped(&mut line, pair).await?,
             Ok(_) => self.withdraw(&mut line).await?,
             Err(error) => {
-                self.failed(&error);
+                self.failed(&error, !self.bids.is_empty());
                 return Err(error);
             }
         }
