@@ -333,9 +333,14 @@ fn services_at(sentinel: &Address) -> std::io::Result<Vec<String>> {
         let reason = "services are not looked up over TLS; set `services`";
         return Err(failed(reason.into()));
     }
-    let address = (host.as_str(), *port).to_socket_addrs()?.next();
-    let address = address.ok_or_else(|| failed("it has no address".into()))?;
-    let mut stream = TcpStream::connect_timeout(&address, PATIENCE)?;
+    let mut stream = Err(failed("it has no address".into()));
+    for address in (host.as_str(), *port).to_socket_addrs()? {
+        stream = TcpStream::connect_timeout(&address, PATIENCE);
+        if stream.is_ok() {
+            break;
+        }
+    }
+    let mut stream = stream?;
     stream.set_read_timeout(Some(PATIENCE))?;
     let mut commands = Vec::new();
     if let Some(password) = &sentinel.password {

@@ -6,6 +6,7 @@ use asgi_redis::RedisChannelLayer;
 use asgiref::{ChannelLayer as _, message};
 use support::names::{channel, take};
 use support::pair::Settings;
+use support::resp::Connection;
 use support::server::RedisServer;
 use support::{until, within};
 
@@ -52,6 +53,23 @@ impl Site {
     /// Waits until somebody has bid for messages of `name`.
     async fn bid_on(&self, name: &str) {
         until(format!("a bid for {name}"), || self.bids_on(name) > 0).await;
+    }
+
+    /// Ends the connection on which the receiver listens, with another in its place that nobody reads:
+    /// as far as the server knows, the receiver listens on.
+    fn replace_by_dead_connection(&self) -> Connection {
+        let name = self.server.command(&["PUBSUB", "CHANNELS"]);
+        let listening = self.server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);
+        let id = listening.text().split(' ').next();
+        let id = id
+            .and_then(|field| field.strip_prefix("id="))
+            .expect("its number");
+        let mut dead = self.server.connect();
+        dead.call(&["SUBSCRIBE", name.texts()[0]])
+            .expect("subscribed");
+        let killed = self.server.command(&["CLIENT", "KILL", "ID", id]);
+        assert_eq!(killed.int(), 1);
+        dead
     }
 
     /// How many processes take a message of `name` now.
@@ -141,17 +159,7 @@ async fn a_new_connection_that_listens_has_a_name_of_its_own() {
         names.texts().len()
     };
     site.pass_on("work", 0).await;
-    let name = site.server.command(&["PUBSUB", "CHANNELS"]);
-    let listening = site.server.command(&["CLIENT", "LIST", "TYPE", "pubsub"]);
-    let id = listening.text().split(' ').next();
-    let id = id
-        .and_then(|field| field.strip_prefix("id="))
-        .expect("its number");
-    let mut dead = site.server.connect();
-    dead.call(&["SUBSCRIBE", name.texts()[0]])
-        .expect("subscribed");
-    let killed = site.server.command(&["CLIENT", "KILL", "ID", id]);
-    assert_eq!(killed.int(), 1);
+    let _dead = site.replace_by_dead_connection();
     // What is sent before the receiver has noticed is lost with the connection.
     let sending = async {
         until("another name", || names() == 2).await;
@@ -164,6 +172,35 @@ async fn a_new_connection_that_listens_has_a_name_of_its_own() {
     }
     assert_eq!(names(), 2);
     assert_eq!(site.receiver.figures().interrupted_receives, 1);
+}
+
+#[tokio::test]
+async fn no_more_than_was_bid_for_is_lost_with_a_connection_that_is_dead_without_a_word() {
+    const BID: i64 = 16;
+    const MESSAGES: i64 = 60;
+    let site = Site::new();
+    site.pass_on("process!", 0).await;
+    let receiving = async {
+        let (_, first) = take(&site.receiver, "process!").await;
+        let first = first.int("number").expect("a number");
+        for number in first + 1..=MESSAGES {
+            let (_, message) = take(&site.receiver, "process!").await;
+            assert_eq!(message, message! { "number" => number });
+        }
+        first
+    };
+    let sending = async {
+        site.bid_on("process!").await;
+        let dead = site.replace_by_dead_connection();
+        for number in 1..=MESSAGES {
+            site.send("process!", number).await;
+        }
+        dead
+    };
+    let (first, _dead) = within("the rest", async { tokio::join!(receiving, sending) }).await;
+    assert!((1..=BID + 1).contains(&first), "lost all before {first}");
+    let interrupted = site.receiver.figures().interrupted_receives;
+    assert!(interrupted >= 1 || first == 1, "not counted");
 }
 
 /// Redis 7 grants a new user no channels to publish on or subscribe to unless it is told to.
