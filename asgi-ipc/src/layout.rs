@@ -7,7 +7,7 @@ use crate::segment::{Checked, Damage};
 /// The first bytes of every segment.
 pub(crate) const MAGIC: u64 = u64::from_ne_bytes(*b"asgi-ipc");
 /// The version of what this module and the `store` modules describe.
-pub(crate) const VERSION: u32 = 3;
+pub(crate) const VERSION: u32 = 4;
 /// How numbers are written. Two programs that differ in this cannot share a segment. Nothing of a
 /// C library is in the segment, so glibc and musl may differ.
 pub(crate) const IDENTITY: u32 = u32::from_ne_bytes(*b"\x01\x02\x03\x04");
@@ -86,9 +86,8 @@ pub(crate) mod client {
 
 /// Fields of a channel's record: of one queue, with the name up to the `!`.
 ///
-/// What is changed by different processes is in different pairs of cache lines, as processors
-/// fetch them: what senders change and those who wait comes first, then what stays as it is, then
-/// what receivers change, then what senders do.
+/// Processors fetch cache lines in pairs, so what senders change is in one pair (with who waits,
+/// which changes seldom), what stays as it is in others, and what receivers change in the last.
 pub(crate) mod channel {
     /// The newest message.
     pub(crate) const TAIL: usize = 0;
@@ -102,20 +101,20 @@ pub(crate) mod channel {
     pub(crate) const WAITING: usize = 16;
     /// Memberships of this channel.
     pub(crate) const MEMBERS: usize = 48;
-    pub(crate) const STATE: usize = 52;
-    /// The next of the same hash.
-    pub(crate) const NEXT: usize = 64;
-    pub(crate) const HASH: usize = 68;
-    pub(crate) const NAME_LENGTH: usize = 72;
-    pub(crate) const NAME: usize = 80;
-    /// The oldest message, and how many were taken before it. Changed without the lock too.
-    pub(crate) const FRONT: usize = 320;
     /// No message is over before this time.
-    pub(crate) const FRESH_UNTIL: usize = 440;
+    pub(crate) const FRESH_UNTIL: usize = 56;
     /// When it was used last.
-    pub(crate) const USED: usize = 448;
-    pub(crate) const SENT: usize = 456;
-    pub(crate) const FULL: usize = 480;
+    pub(crate) const USED: usize = 64;
+    pub(crate) const SENT: usize = 72;
+    pub(crate) const FULL: usize = 96;
+    /// The next of the same hash.
+    pub(crate) const NEXT: usize = 128;
+    pub(crate) const HASH: usize = 132;
+    pub(crate) const NAME_LENGTH: usize = 136;
+    pub(crate) const STATE: usize = 140;
+    pub(crate) const NAME: usize = 144;
+    /// The oldest message, and how many were taken before it. Changed without the lock too.
+    pub(crate) const FRONT: usize = 384;
     pub(crate) const SIZE: usize = 512;
 }
 
@@ -486,8 +485,8 @@ mod tests {
         const { assert!(client::HELD_NODES + 4 * client::HELD_MAX <= client::HELD_BLOCKS) };
         const { assert!(client::HELD_BLOCKS + 4 * client::HELD_MAX <= client::SIZE) };
         const { assert!(channel::WAITING + MAX_CLIENTS as usize / 8 <= channel::MEMBERS) };
-        const { assert!(channel::FRONT + 8 <= channel::FRESH_UNTIL) };
-        const { assert!(channel::FULL + 24 <= channel::SIZE) };
+        const { assert!(channel::FULL + 24 <= channel::NEXT) };
+        const { assert!(channel::FRONT + 8 <= channel::SIZE) };
         const { assert!(header::POOLS + 5 * header::POOL_SIZE <= header::SENT) };
     }
 

@@ -207,23 +207,19 @@ impl Store {
 }
 
 impl Store {
-    /// Lets the processor fetch what the next message will be written to, which the last reader has
-    /// in its cache, while that message is being made.
+    /// Lets the processor fetch what the next messages will be written to, which the last reader
+    /// has in its cache, while they are being made.
     pub(super) fn prefetch_hand(&self, hand: &Hand) {
-        if let Some(at) = hand
-            .nodes
-            .last(0)
-            .and_then(|it| self.layout.nodes.at(it).ok())
-        {
-            self.segment.prefetch_to_write(at);
-        }
-        if let Some(at) = hand
-            .blocks
-            .last(0)
-            .and_then(|it| self.layout.blocks.at(it).ok())
-        {
-            for line in 0..SHORT / CACHE_LINE {
-                self.segment.prefetch_to_write(at + line * CACHE_LINE);
+        for before in 0..2 {
+            let node = hand.nodes.last(before);
+            if let Some(at) = node.and_then(|node| self.layout.nodes.at(node).ok()) {
+                self.segment.prefetch_to_write(at);
+            }
+            let block = hand.blocks.last(before);
+            if let Some(at) = block.and_then(|block| self.layout.blocks.at(block).ok()) {
+                for line in 0..SHORT / CACHE_LINE {
+                    self.segment.prefetch_to_write(at + line * CACHE_LINE);
+                }
             }
         }
     }

@@ -134,9 +134,7 @@ impl Store {
         &self,
         work: impl FnMut(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        let now = Time::now();
-        let (result, effects, _hand) = self.run_with(self.hand(), now, work)?;
-        Ok((result, effects))
+        self.run_with(self.hand(), Time::now(), work, |result, _| result)
     }
 
     /// Sends a message: it is written before the lock is asked for, as far as there is enough at
@@ -148,10 +146,11 @@ impl Store {
         let now = Time::now();
         let hand = self.hand();
         let prepared = self.prepare(&hand, outgoing, now)?;
-        let (sent, effects, hand) =
-            self.run_with(hand, now, |locked| locked.send(outgoing, prepared))?;
-        self.prefetch_hand(&hand);
-        Ok((sent, effects))
+        let send = |locked: &Locked<'_>| locked.send(outgoing, prepared);
+        self.run_with(hand, now, send, |sent, hand| {
+            self.prefetch_hand(hand);
+            sent
+        })
     }
 
     /// As [`run`](Self::run), for taking messages: they are read after the lock was released.
@@ -160,19 +159,21 @@ impl Store {
         work: impl FnMut(&Locked<'_>) -> Checked<T>,
         read: impl FnOnce(T, &Segment) -> Checked<R>,
     ) -> Result<(R, Effects), Error> {
-        let now = Time::now();
-        let (taken, effects, _hand) = self.run_with(self.hand(), now, work)?;
-        Ok((read(taken, &self.segment)?, effects))
+        let read = |taken, _: &Hand| read(taken, &self.segment);
+        let (read, effects) = self.run_with(self.hand(), Time::now(), work, read)?;
+        Ok((read?, effects))
     }
 
-    /// The hand is returned still held: nobody else uses what is at hand until it is dropped.
-    fn run_with<'a, T>(
-        &'a self,
-        hand: MutexGuard<'a, Hand>,
+    /// `after` is done when the lock is released, and nobody else uses what is at hand yet.
+    fn run_with<T, R>(
+        &self,
+        hand: MutexGuard<'_, Hand>,
         now: Time,
         mut work: impl FnMut(&Locked<'_>) -> Checked<T>,
-    ) -> Result<(T, Effects, MutexGuard<'a, Hand>), Error> {
-        let locked = self.lock(hand, now)?;
+        after: impl FnOnce(T, &Hand) -> R,
+    ) -> Result<(R, Effects), Error> {
+        let locked = self.locked(self.lock(now)?, hand, now);
+        locked.repair_if_needed()?;
         let result = match work(&locked) {
             Err(_) => {
                 locked.repair()?;
@@ -180,8 +181,8 @@ impl Store {
             }
             Ok(result) => result,
         };
-        let (effects, hand) = locked.finish();
-        Ok((result, effects, hand))
+        let effects = locked.finish();
+        Ok((after(result, &locked.hand()), effects))
     }
 
     /// The same for work that must not be done twice.
@@ -190,9 +191,11 @@ impl Store {
         work: impl FnOnce(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
         let now = Time::now();
-        let locked = self.lock(self.hand(), now)?;
+        let hand = self.hand();
+        let locked = self.locked(self.lock(now)?, hand, now);
+        locked.repair_if_needed()?;
         match work(&locked) {
-            Ok(result) => Ok((result, locked.finish().0)),
+            Ok(result) => Ok((result, locked.finish())),
             Err(damage) => {
                 locked.repair()?;
                 Err(damage.into())
@@ -204,23 +207,29 @@ impl Store {
         self.hand.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn lock<'a>(&'a self, hand: MutexGuard<'a, Hand>, now: Time) -> Result<Locked<'a>, Error> {
+    fn lock(&self, now: Time) -> Result<Held<'_>, Error> {
         let word = self.segment.word(header::LOCK)?;
         let is_late = || Time::now().since(now) > LIMIT;
         let taken = lock::acquire(word, self.owner, |owner| self.is_alive(owner), is_late)
             .map_err(|Stuck(owner)| self.stuck(owner))?;
-        let locked = Locked {
+        Ok(Held {
             store: self,
-            word: Held { store: self, word },
+            word: Cell::new(Some(word)),
+            from_the_dead: taken == lock::Taken::FromTheDead,
+        })
+    }
+
+    /// Made in place: moving it costs more than some of what is done with it.
+    #[inline(always)]
+    fn locked<'a>(&'a self, word: Held<'a>, hand: MutexGuard<'a, Hand>, now: Time) -> Locked<'a> {
+        Locked {
+            store: self,
+            word,
             now,
             hand: RefCell::new(hand),
             news: Cell::new(false),
             to_wake: Cell::default(),
-        };
-        if taken == lock::Taken::FromTheDead || self.segment.load(header::DIRTY)? != 0 {
-            locked.repair()?;
         }
-        Ok(locked)
     }
 
     fn is_alive(&self, owner: Owner) -> bool {
@@ -312,45 +321,56 @@ impl<'a> Locked<'a> {
         self.to_wake.set(clients);
     }
 
-    /// Releases the lock and wakes those that are to be woken.
-    fn finish(self) -> (Effects, MutexGuard<'a, Hand>) {
-        let Locked {
-            store,
-            word,
-            hand,
-            news,
-            to_wake,
-            ..
-        } = self;
-        drop(word);
-        let (news, clients) = (news.get(), to_wake.get());
+    fn repair_if_needed(&self) -> Checked<()> {
+        if self.word.from_the_dead || self.get(header::DIRTY)? != 0 {
+            self.repair()?;
+        }
+        Ok(())
+    }
+
+    /// Releases the lock and wakes those that are to be woken. What is at hand is still held.
+    fn finish(&self) -> Effects {
+        self.word.release();
         let mut woke = false;
-        for (word, mut bits) in (0..).zip(clients) {
+        for (word, mut bits) in (0..).zip(self.to_wake.get()) {
             while bits != 0 {
                 woke = true;
-                store.peers.wake(word * 64 + bits.trailing_zeros() + 1);
+                self.store.peers.wake(word * 64 + bits.trailing_zeros() + 1);
                 bits &= bits - 1;
             }
         }
-        (Effects { news, woke }, hand.into_inner())
+        Effects {
+            news: self.news.get(),
+            woke,
+        }
     }
 }
 
-/// The lock, held until this is dropped.
+/// The lock, held until it is released or this is dropped.
 struct Held<'a> {
     store: &'a Store,
-    word: &'a AtomicU32,
+    word: Cell<Option<&'a AtomicU32>>,
+    /// Its holder had died.
+    from_the_dead: bool,
+}
+
+impl Held<'_> {
+    fn release(&self) {
+        if let Some(word) = self.word.take() {
+            lock::release(word);
+        }
+    }
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if std::thread::panicking() {
+        if std::thread::panicking() && self.word.get().is_some() {
             // Whatever was half done is put right by the next holder.
             if let Ok(dirty) = self.store.segment.word(header::DIRTY) {
                 dirty.store(1, Ordering::Release);
             }
         }
-        lock::release(self.word);
+        self.release();
     }
 }
 

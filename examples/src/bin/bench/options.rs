@@ -35,6 +35,8 @@ pub(crate) struct Options {
 pub(crate) enum Case {
     /// HTTP "hello" against the same axum router behind `axum::serve`.
     Http,
+    /// The same with daphne and the worker in processes of their own, over shared memory.
+    Separate,
     /// WebSocket echo against a bare tokio-tungstenite echo.
     Echo,
     /// Memory per idle WebSocket.
@@ -67,6 +69,10 @@ pub(crate) enum Role {
 pub(crate) enum Side {
     /// daphne, the in-memory layer and a worker in one process.
     Stack,
+    /// daphne alone; the worker is a process of its own.
+    Separate,
+    /// The worker of `separate`, which starts it.
+    Worker,
     /// The stack's axum router behind `axum::serve`.
     Axum,
     /// A tokio-tungstenite echo.

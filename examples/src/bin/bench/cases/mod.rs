@@ -14,6 +14,9 @@ pub(crate) async fn run(options: &Options) -> Result<Report> {
     if options.wants(Case::Http) {
         throughput::http(options, &mut report).await?;
     }
+    if options.wants(Case::Separate) {
+        throughput::separate(options, &mut report).await?;
+    }
     if options.wants(Case::Echo) {
         throughput::echo(options, &mut report).await?;
     }

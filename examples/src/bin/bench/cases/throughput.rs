@@ -10,10 +10,12 @@ const ECHO_CONNECTIONS: u32 = 50;
 
 /// HTTP "hello" through the stack against the same router behind `axum::serve`.
 pub(super) async fn http(options: &Options, report: &mut Report) -> Result<()> {
-    let comparison = compare(options, Side::Axum, HTTP_CONNECTIONS, |_| Hello).await?;
+    let sides = [Side::Stack, Side::Axum];
+    let comparison = compare(options, sides, HTTP_CONNECTIONS, |_| Hello).await?;
     report.add(speed(
         "HTTP hello, requests per second / bare axum",
         &comparison,
+        0.75,
     ));
     let Medians { ours, bare, ratio } = comparison.medians(|sample| sample.p99.as_secs_f64() * 1e3);
     let p50 = comparison.medians(|sample| sample.p50.as_secs_f64() * 1e3);
@@ -29,12 +31,26 @@ pub(super) async fn http(options: &Options, report: &mut Report) -> Result<()> {
     Ok(())
 }
 
+/// The same through daphne and a worker in two processes.
+pub(super) async fn separate(options: &Options, report: &mut Report) -> Result<()> {
+    let sides = [Side::Separate, Side::Axum];
+    let comparison = compare(options, sides, HTTP_CONNECTIONS, |_| Hello).await?;
+    report.add(speed(
+        "HTTP hello over shared memory / bare axum",
+        &comparison,
+        0.5,
+    ));
+    Ok(())
+}
+
 /// A WebSocket echo through the stack against a bare tokio-tungstenite echo.
 pub(super) async fn echo(options: &Options, report: &mut Report) -> Result<()> {
-    let comparison = compare(options, Side::Tungstenite, ECHO_CONNECTIONS, Echo::new).await?;
+    let sides = [Side::Stack, Side::Tungstenite];
+    let comparison = compare(options, sides, ECHO_CONNECTIONS, Echo::new).await?;
     report.add(speed(
         "WebSocket echo, per second / bare tokio-tungstenite",
         &comparison,
+        0.75,
     ));
     Ok(())
 }
@@ -42,11 +58,11 @@ pub(super) async fn echo(options: &Options, report: &mut Report) -> Result<()> {
 /// Loads both servers in turns, one while the other is idle.
 async fn compare<E: Exchange>(
     options: &Options,
-    bare: Side,
+    [ours, bare]: [Side; 2],
     connections: u32,
     exchange: impl Fn(u32) -> E,
 ) -> Result<Comparison> {
-    let ours = Server::start(Side::Stack)?;
+    let ours = Server::start(ours)?;
     let bare = Server::start(bare)?;
     for server in [&ours, &bare] {
         load::run(server.address, connections, options.seconds / 4, &exchange).await?;
@@ -61,12 +77,12 @@ async fn compare<E: Exchange>(
     Ok(comparison)
 }
 
-fn speed(what: &'static str, comparison: &Comparison) -> Row {
+fn speed(what: &'static str, comparison: &Comparison, at_least: f64) -> Row {
     let Medians { ours, bare, ratio } = comparison.medians(|sample: &Sample| sample.per_second);
     Row {
         what,
         measured: ratio,
-        target: Target::AtLeast(0.75),
+        target: Target::AtLeast(at_least),
         detail: format!("{ours:.0}/s of {bare:.0}/s"),
     }
 }

@@ -1,6 +1,7 @@
 //! What the load runs against; each server is the whole of a child process.
 
 mod axum;
+mod separate;
 mod stack;
 mod tungstenite;
 
@@ -10,6 +11,7 @@ use ::axum::Router;
 use ::axum::body::Body;
 use ::axum::http::StatusCode;
 use ::axum::routing::{get, post};
+use channels::management::{RunserverOptions, ServerAddress};
 use futures_util::StreamExt as _;
 use tokio::io::AsyncReadExt as _;
 
@@ -19,10 +21,20 @@ use crate::options::Side;
 /// What `GET /` answers.
 pub(crate) const GREETING: &str = "Hello, world!";
 
+/// daphne's options for a measurement.
+fn server_options() -> RunserverOptions {
+    RunserverOptions::new()
+        .address(ServerAddress::new("127.0.0.1", 0))
+        .console(false)
+        .on_listening(|addresses| addresses.iter().copied().for_each(announce))
+}
+
 /// Serves as `side` until standard input ends, and says on standard output where.
 pub(crate) async fn serve(side: Side) -> Result<()> {
     match side {
         Side::Stack => stack::serve(parent_is_gone()).await,
+        Side::Separate => separate::serve(parent_is_gone()).await,
+        Side::Worker => separate::work(parent_is_gone()).await,
         Side::Axum => axum::serve(parent_is_gone()).await,
         Side::Tungstenite => tungstenite::serve(parent_is_gone()).await,
     }

@@ -1,7 +1,7 @@
 use std::future::Future;
 
 use asgiref::message;
-use channels::management::{RunserverOptions, ServerAddress, runserver};
+use channels::management::runserver;
 use channels::{Application, Context, Outcome, Router, Text, route};
 
 use crate::Result;
@@ -12,11 +12,7 @@ pub(super) async fn serve(shutdown: impl Future<Output = ()>) -> Result<()> {
         .router(routing())
         .http(super::router())
         .build()?;
-    let options = RunserverOptions::new()
-        .address(ServerAddress::new("127.0.0.1", 0))
-        .console(false)
-        .on_listening(|addresses| addresses.iter().copied().for_each(super::announce));
-    Ok(runserver(&application, options, shutdown).await?)
+    Ok(runserver(&application, super::server_options(), shutdown).await?)
 }
 
 fn routing() -> Router {
