@@ -111,7 +111,11 @@ impl Encryption {
 
     /// `now` is in seconds of Unix time.
     fn decrypt_at(&self, token: &[u8], now: u64) -> Result<Bytes> {
-        let not_encrypted = || refused("it is not encrypted, or cut off");
+        let not_encrypted = || {
+            refused(
+                "it is not encrypted, or cut off; every process needs the same `symmetric_encryption_keys`",
+            )
+        };
         let token = str::from_utf8(token).map_err(|_| not_encrypted())?;
         let time = time_of(token).ok_or_else(not_encrypted)?;
         // The times are compared here because the other crate's sum of a token's time and its
@@ -126,7 +130,9 @@ impl Encryption {
             .chain(&self.others)
             .find_map(|key| key.decrypt(token).ok())
             .map(Bytes::from)
-            .ok_or_else(|| refused("it was encrypted with another key, or altered"))
+            .ok_or_else(|| {
+                refused("none of the `symmetric_encryption_keys` is its key, or it was altered")
+            })
     }
 }
 
@@ -306,11 +312,11 @@ mod tests {
         let other = other.encrypt(b"hello");
         assert_eq!(
             reason(encryption.decrypt(&other)),
-            "it was encrypted with another key, or altered"
+            "none of the `symmetric_encryption_keys` is its key, or it was altered"
         );
         assert_eq!(
             reason(encryption.decrypt(b"\x81\xa1a\x01")),
-            "it is not encrypted, or cut off"
+            "it is not encrypted, or cut off; every process needs the same `symmetric_encryption_keys`"
         );
         let long_ago = text(&vectors()["tokens"][0]["token"]).to_owned();
         assert_eq!(

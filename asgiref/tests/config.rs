@@ -259,6 +259,10 @@ fn bad_tables_are_named() {
     };
     let table = |text: &str| make(&format!("[channel_layers.default]\n{text}"));
     refused(
+        make("[channel_layer.default]\nbackend = 'memory'"),
+        "`channel_layer`: is not known; did you mean `channel_layers`?",
+    );
+    refused(
         table("backend = 'memory'\ncapcity = 1"),
         "`channel_layers.default.capcity`: is not known; did you mean `capacity`?",
     );

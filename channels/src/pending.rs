@@ -68,31 +68,42 @@ impl Pending {
         }
     }
 
-    /// Sends everything in order and returns how many messages could not be sent; each of those
-    /// is logged.
+    /// Sends everything in order and returns how many messages could not be sent; that is
+    /// logged.
     ///
     /// A full channel is tried again for up to `limit`. Once that is over, the consumer's later
     /// messages to the same channel are dropped too: a reader must not see a sequence with holes.
     pub(crate) async fn flush(self, own: &dyn ChannelLayer, limit: Duration) -> u64 {
-        let mut given_up: Vec<Target> = Vec::new();
+        let mut given_up: Vec<(Target, u64)> = Vec::new();
         let mut dropped = 0;
         for held in self.first.into_iter().chain(self.rest) {
-            if given_up.contains(&held.target) {
+            if let Some((_, lost)) = given_up.iter_mut().find(|(to, _)| *to == held.target) {
+                *lost += 1;
                 dropped += 1;
                 continue;
             }
             let layer = held.layer.as_deref().unwrap_or(own);
             if let Err(error) = send(layer, &held.target, held.message, limit).await {
                 dropped += 1;
+                if error.is_channel_full() {
+                    given_up.push((held.target, 1));
+                    continue;
+                }
                 tracing::error!(
                     target_name = held.target.as_str(),
                     error = &error as &dyn std::error::Error,
                     "a message of a consumer was dropped",
                 );
-                if error.is_channel_full() {
-                    given_up.push(held.target);
-                }
             }
+        }
+        for (target, lost) in given_up {
+            tracing::error!(
+                target_name = target.as_str(),
+                lost,
+                waited = ?limit,
+                "messages of a consumer were dropped, because the channel stayed full: it needs \
+                 more capacity, or more workers",
+            );
         }
         dropped
     }

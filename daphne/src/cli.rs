@@ -13,13 +13,23 @@ use clap::{ArgAction, Parser, ValueEnum};
                   3 cannot listen, 4 no channel layer."
 )]
 pub(crate) struct Cli {
-    /// The URL of the channel layer, as with `--layer`
-    #[arg(value_name = "LAYER", conflicts_with = "layer")]
+    /// The channel layer, as with `--layer`
+    #[arg(value_name = "LAYER")]
     pub(crate) positional_layer: Option<String>,
 
-    /// The URL of the channel layer, for example `redis://localhost:6379/0`
-    #[arg(long, value_name = "URL", env = "DAPHNE_LAYER", hide_env_values = true)]
+    /// The channel layer: its URL, for example `redis://localhost:6379/0`, or its name in the
+    /// file of `--settings`, `default` if that is all there is
+    #[arg(
+        long,
+        value_name = "URL|NAME",
+        env = "DAPHNE_LAYER",
+        hide_env_values = true
+    )]
     pub(crate) layer: Option<String>,
+
+    /// A TOML file with channel layers, in tables `[channel_layers.NAME]`
+    #[arg(long, value_name = "FILE", env = "DAPHNE_SETTINGS")]
+    pub(crate) settings: Option<PathBuf>,
 
     /// Serve on a layer within this process too, which no worker can reach: each request is
     /// answered with 503. For trying out endpoints and proxies

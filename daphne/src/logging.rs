@@ -13,9 +13,12 @@ pub(crate) fn start(verbosity: u8) {
         2 => LevelFilter::DEBUG,
         _ => LevelFilter::TRACE,
     };
-    let filter = EnvFilter::builder()
-        .with_default_directive(level.into())
-        .from_env_lossy();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| {
+        // What goes wrong with a broker is told by `asgi-rabbitmq` in its own words, and some of
+        // what this library calls errors is none.
+        let lapin = if verbosity < 2 { ",lapin=off" } else { "" };
+        EnvFilter::new(format!("{level}{lapin}"))
+    });
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)

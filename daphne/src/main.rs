@@ -4,7 +4,6 @@
 mod cli;
 mod logging;
 mod settings;
-mod signals;
 
 use std::error::Error as StdError;
 use std::fmt;
@@ -12,6 +11,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use asgiref::ChannelLayer;
+use asgiref::config::ChannelLayers;
 use clap::Parser as _;
 use daphne::{Endpoint, Error, layers};
 use tracing::{info, warn};
@@ -27,6 +27,9 @@ enum Status {
     CannotListen = 3,
     NoLayer = 4,
 }
+
+/// The name of the layer that is meant if none is named.
+const DEFAULT: &str = "default";
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
@@ -62,7 +65,7 @@ fn run(cli: &Cli) -> Result<(), (Status, String)> {
             .bind()
             .await
             .map_err(|error| (Status::CannotListen, chain(&error)))?;
-        let stop = signals::stop()
+        let stop = daphne::stop_signal()
             .map_err(|error| (Status::Failed, format!("cannot wait for signals: {error}")))?;
         server
             .run(stop)
@@ -73,23 +76,35 @@ fn run(cli: &Cli) -> Result<(), (Status, String)> {
 
 /// The channel layer the command line names.
 fn layer(cli: &Cli) -> Result<Arc<dyn ChannelLayer>, (Status, String)> {
-    let fail = |problem: String| Err((Status::NoLayer, problem));
-    let Some(url) = cli.layer.as_ref().or(cli.positional_layer.as_ref()) else {
-        return fail(
-            "no channel layer: give its URL with --layer or in DAPHNE_LAYER, for example \
-             redis://localhost:6379/0"
-                .to_owned(),
-        );
+    let fail = |problem: String| (Status::NoLayer, problem);
+    let named = cli.positional_layer.as_deref().or(cli.layer.as_deref());
+    let layer = match (named, &cli.settings) {
+        (Some(url), _) if url.contains(':') => layers::from_url(url),
+        (name, Some(file)) => {
+            let all = ChannelLayers::from_file(file).map_err(|error| fail(chain(&error)))?;
+            let settings = all.require(name.unwrap_or(DEFAULT));
+            let settings = settings
+                .map_err(|error| fail(format!("settings file {}: {error}", file.display())))?;
+            layers::from_settings(settings)
+        }
+        (Some(url), None) => layers::from_url(url),
+        (None, None) => {
+            return Err(fail(
+                "no channel layer: give its URL with --layer or in DAPHNE_LAYER, for example \
+                 redis://localhost:6379/0, or a file that describes it with --settings"
+                    .to_owned(),
+            ));
+        }
     };
-    let layer = layers::from_url(url).map_err(|error| (Status::NoLayer, chain(&error)))?;
+    let layer = layer.map_err(|error| fail(chain(&error)))?;
     if layer.is_process_local() && !cli.allow_process_local {
-        return fail(format!(
-            "channel layer `{url}` reaches no further than this process, so no worker would ever \
+        return Err(fail(format!(
+            "channel layer {layer} reaches no further than this process, so no worker would ever \
              see a request: give the URL of a layer between processes, for example \
              redis://localhost:6379/0; or use `runserver` of the `channels` crate, which serves \
              and works in one process; or, to try out endpoints and proxies with a server that \
              answers 503, add --allow-process-local"
-        ));
+        )));
     }
     Ok(layer)
 }

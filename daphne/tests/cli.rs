@@ -211,6 +211,56 @@ async fn without_a_layer_it_ends_with_4_and_says_what_to_give() {
 }
 
 #[tokio::test]
+async fn a_file_describes_the_layer() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("site.toml");
+    let file = path.to_str().unwrap();
+    let write = |text: &str| std::fs::write(&path, text).unwrap();
+    write("[channel_layers]\ndefault = 'memory:?capacity=5'\nother = 'memory:'");
+    for arguments in [
+        &["-p", "0", "--settings", file][..],
+        &["-p", "0", "--settings", file, "other"],
+        &["-p", "0", "--settings", file, "--layer", "other"],
+        &["-p", "0", "--settings", file, LAYER],
+    ] {
+        let mut program = Running::start(arguments).await;
+        program.addr().await;
+        program.signal(Signal::TERM);
+        assert_eq!(program.ends().await.code(), Some(0), "{arguments:?}");
+    }
+    for (text, arguments, part) in [
+        (
+            "[channel_layers]\nother = 'memory:'",
+            &[][..],
+            "there is `other`",
+        ),
+        (
+            "[channel_layers]\nother = 'memory:'",
+            &["third"],
+            "there is `other`",
+        ),
+        (
+            "[channel_layer]\ndefault = 'memory:'",
+            &[],
+            "did you mean `channel_layers`?",
+        ),
+        (
+            "[site]\nname = 'memory:'",
+            &[],
+            "has no table `[channel_layers.NAME]`",
+        ),
+        ("channel_layers = 3", &[], "must be a table"),
+    ] {
+        write(text);
+        let output = ended(&[&["-p", "0", "--settings", file], arguments].concat()).await;
+        let message = stderr(&output);
+        assert_eq!(output.status.code(), Some(4), "{text}: {message}");
+        assert!(message.contains(part), "{text}: {message}");
+        assert!(message.contains(file), "{text}: {message}");
+    }
+}
+
+#[tokio::test]
 async fn it_serves_until_it_is_told_to_stop() {
     for signal in [Signal::TERM, Signal::INT] {
         let mut program = Running::start(&["-p", "0", "-t", "1", LAYER]).await;
@@ -229,7 +279,12 @@ async fn a_layer_no_worker_can_reach_is_refused_unless_that_is_wanted() {
     let output = run_with_input(command.args(["-p", "0", LAYER]).kill_on_drop(true), b"").await;
     let message = stderr(&output);
     assert_eq!(output.status.code(), Some(4), "{message}");
-    for part in [LAYER, "redis:", "runserver", "--allow-process-local"] {
+    for part in [
+        "InMemoryChannelLayer",
+        "redis:",
+        "runserver",
+        "--allow-process-local",
+    ] {
         assert!(message.contains(part), "{part} is missing: {message}");
     }
     assert!(!message.contains("istening on"), "{message}");
@@ -266,7 +321,7 @@ async fn a_second_signal_ends_it_at_once() {
         std::net::TcpStream::connect(addr).is_err()
     })
     .await;
-    program.signal(Signal::TERM);
+    program.signal(Signal::INT);
     program.ends().await;
 }
 

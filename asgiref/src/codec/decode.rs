@@ -14,6 +14,9 @@ use super::MAX_VALUES;
 /// Room taken for a list or map before its items are there, in items: what messages usually hold.
 const MAX_RESERVED: usize = 64;
 
+/// What every Fernet token of this century begins with. As MessagePack it is a number.
+const TOKEN: &[u8] = b"gAAAAA";
+
 /// The message that `bytes` are.
 pub(super) fn decode(bytes: Bytes) -> Result<Message> {
     let mut decoder = Decoder {
@@ -21,8 +24,14 @@ pub(super) fn decode(bytes: Bytes) -> Result<Message> {
         at: 0,
         values: 0,
     };
+    let is_token = decoder.bytes.starts_with(TOKEN);
     let Head::Map(entries) = decoder.head()? else {
-        return Err(error(0, "a message is a map, and this is not"));
+        let reason = if is_token {
+            "it looks encrypted; every process needs the same `symmetric_encryption_keys`"
+        } else {
+            "a message is a map, and this is not"
+        };
+        return Err(error(0, reason));
     };
     let map = decoder.map(entries, 1)?;
     if decoder.at < decoder.bytes.len() {

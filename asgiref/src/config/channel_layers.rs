@@ -1,9 +1,14 @@
 use std::fmt;
+use std::path::Path;
 
+use super::nearest::nearest;
 use super::settings::LayerSettings;
 use crate::error::{Error, Result};
 use crate::map::Map;
 use crate::value::Value;
+
+/// The table of a configuration file that has one table for each layer.
+const TABLE: &str = "channel_layers";
 
 /// The channel layers of a configuration file: its tables `[channel_layers.NAME]`, in order.
 ///
@@ -39,11 +44,30 @@ impl ChannelLayers {
             let at = error.span().map_or(0, |span| span.start);
             let (line, column) = position(text, at);
             Error::config(
-                "channel_layers",
+                TABLE,
                 format_args!("line {line}, column {column}: {}", error.message()),
             )
         })?;
         Self::from_document(document)
+    }
+
+    /// Reads a TOML file, which must have channel layers.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Config`], naming the file: if it cannot be read, has no channel layer, or as
+    /// [`from_toml`](Self::from_toml).
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self> {
+        let path = path.as_ref();
+        let fail = |reason: &dyn fmt::Display| {
+            Error::config(format!("settings file {}", path.display()), reason)
+        };
+        let text = std::fs::read_to_string(path).map_err(|error| fail(&error))?;
+        let layers = Self::from_toml(&text).map_err(|error| fail(&error))?;
+        if layers.is_empty() {
+            return Err(fail(&format_args!("has no table `[{TABLE}.NAME]`")));
+        }
+        Ok(layers)
     }
 
     /// Reads a document that was read from some other format.
@@ -52,19 +76,19 @@ impl ChannelLayers {
     ///
     /// [`Error::Config`], naming the table and the option.
     pub fn from_document(mut document: Map) -> Result<Self> {
-        let tables = match document.remove("channel_layers") {
-            None => return Ok(Self::default()),
+        let tables = match document.remove(TABLE) {
+            None => return absent(&document),
             Some(Value::Map(tables)) => tables,
             Some(other) => {
                 return Err(Error::config(
-                    "channel_layers",
+                    TABLE,
                     format_args!("must be a table of channel layers, not {}", other.kind()),
                 ));
             }
         };
         let mut layers = Vec::with_capacity(tables.len());
         for (name, value) in tables {
-            let table_name = format!("channel_layers.{name}");
+            let table_name = format!("{TABLE}.{name}");
             let table = match value {
                 Value::Map(table) => table,
                 Value::Text(url) => Map::from([("url", url)]),
@@ -96,7 +120,7 @@ impl ChannelLayers {
     /// [`Error::Config`], naming the layers there are, if there is none of this name.
     pub fn require(&self, name: &str) -> Result<&LayerSettings> {
         self.get(name).ok_or_else(|| {
-            let option = format!("channel_layers.{name}");
+            let option = format!("{TABLE}.{name}");
             if self.layers.is_empty() {
                 return Error::config(option, "is missing: there are no channel layers");
             }
@@ -129,6 +153,22 @@ impl ChannelLayers {
 impl fmt::Debug for ChannelLayers {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_map().entries(self.iter()).finish()
+    }
+}
+
+/// What it means that a document has no channel layers: nothing, unless there is what was meant to
+/// be them.
+fn absent(document: &Map) -> Result<ChannelLayers> {
+    let likely = document.iter().find_map(|(key, _)| {
+        nearest(key, &[TABLE])?;
+        Some(key)
+    });
+    match likely {
+        None => Ok(ChannelLayers::default()),
+        Some(key) => Err(Error::config(
+            key.to_string(),
+            format_args!("is not known; did you mean `{TABLE}`?"),
+        )),
     }
 }
 

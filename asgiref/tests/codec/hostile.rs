@@ -17,6 +17,12 @@ const CORPUS: &[(&str, &str, usize, &str)] = &[
     ("null", "c0", 0, "a message is a map, and this is not"),
     ("text", "a161", 0, "a message is a map, and this is not"),
     (
+        "an encrypted message",
+        "67414141414142",
+        0,
+        "it looks encrypted; every process needs the same `symmetric_encryption_keys`",
+    ),
+    (
         "a byte that begins nothing",
         "c1",
         0,

@@ -1,7 +1,7 @@
 //! The command line.
 
 use std::ffi::OsString;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use asgiref::config::ChannelLayers;
@@ -167,7 +167,7 @@ fn address(text: Option<&str>, ipv6: bool) -> Result<ServerAddress> {
 fn set_up(mut application: Application, common: &Common) -> Result<(Application, String)> {
     logging::init(common.verbosity);
     if let Some(path) = &common.settings {
-        for (alias, settings) in read_settings(path)?.iter() {
+        for (alias, settings) in ChannelLayers::from_file(path)?.iter() {
             application = application.with_layer(alias, from_settings(settings)?);
         }
     }
@@ -176,10 +176,4 @@ fn set_up(mut application: Application, common: &Common) -> Result<(Application,
     }
     let application = application.with_layer(DEFAULT_CHANNEL_LAYER, from_url(&common.layer)?);
     Ok((application, DEFAULT_CHANNEL_LAYER.to_owned()))
-}
-
-fn read_settings(path: &Path) -> Result<ChannelLayers> {
-    let option = || format!("settings file {}", path.display());
-    let text = std::fs::read_to_string(path).map_err(|error| Error::config(option(), error))?;
-    ChannelLayers::from_toml(&text).map_err(|error| Error::config(option(), error))
 }

@@ -27,8 +27,10 @@ pub(super) fn init(verbosity: u8) {
 
 fn filter(verbosity: u8) -> EnvFilter {
     let ours = match verbosity {
-        0 => return EnvFilter::new("warn"),
-        1 => return EnvFilter::new("info"),
+        // What goes wrong with a broker is told by `asgi-rabbitmq` in its own words, and some of
+        // what `lapin` calls errors is none.
+        0 => return EnvFilter::new("warn,lapin=off"),
+        1 => return EnvFilter::new("info,lapin=off"),
         2 => "debug",
         _ => "trace",
     };

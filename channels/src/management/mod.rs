@@ -42,7 +42,7 @@ use crate::error::Error;
 pub use address::ServerAddress;
 pub use runserver::{RunserverOptions, runserver};
 pub use runworker::{RunworkerOptions, runworker};
-pub use signals::{Signals, shutdown_signal};
+pub use signals::shutdown_signal;
 
 /// Runs the command in the program's arguments. For the `main` of a program that is not async.
 pub fn main(application: Application) -> ExitCode {

@@ -86,6 +86,10 @@ pub(crate) const BAD_RESPONSE: Page = page(
     StatusCode::INTERNAL_SERVER_ERROR,
     "The application gave no usable response.",
 );
+pub(crate) const NO_LAYER: Page = page(
+    StatusCode::SERVICE_UNAVAILABLE,
+    "The request could not be passed on at the moment.",
+);
 // The specification asks for the connection to be closed.
 pub(crate) const QUEUE_FULL: Page =
     last_page(StatusCode::SERVICE_UNAVAILABLE, "Request queue full.");
@@ -100,6 +104,15 @@ pub(crate) const ACCESS_DENIED: Page = last_page(
 );
 pub(crate) const STOPPING: Page =
     last_page(StatusCode::SERVICE_UNAVAILABLE, "The server is stopping.");
+
+/// The page for what the channel layer did not take, other than because it is full: a layer that
+/// cannot be reached may be there again soon.
+pub(crate) const fn not_taken(error: &asgiref::Error) -> Page {
+    match error {
+        asgiref::Error::Backend { .. } => NO_LAYER,
+        _ => FAILED,
+    }
+}
 
 impl Page {
     /// The page in HTML.

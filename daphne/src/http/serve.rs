@@ -170,7 +170,7 @@ fn not_sent(shared: &Shared, error: &asgiref::Error) -> Page {
         error = error as &dyn std::error::Error,
         "cannot send a request to the channel layer"
     );
-    pages::FAILED
+    pages::not_taken(error)
 }
 
 /// Waits for the first message of the response.

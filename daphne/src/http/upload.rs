@@ -89,7 +89,7 @@ impl UploadGuard {
         } else if is(State::Unwanted) {
             Some(pages::NO_ANSWER)
         } else if is(State::NoLayer) {
-            Some(pages::FAILED)
+            Some(pages::NO_LAYER)
         } else {
             Some(pages::BAD_BODY)
         }

@@ -88,7 +88,7 @@ pub(crate) async fn connect(
                 error = &error as &dyn std::error::Error,
                 "cannot send a WebSocket's connection to the channel layer"
             );
-            return answer(pages::FAILED);
+            return answer(pages::not_taken(&error));
         }
     }
 
