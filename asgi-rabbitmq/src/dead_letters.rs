@@ -18,16 +18,17 @@ use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use lapin::Channel;
 use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueDeclareOptions};
+use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
 use lapin::types::{AMQPValue, FieldTable};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::config::GroupsForm;
 use crate::connection::{OnConnect, Session};
-use crate::error::{Error, NOT_FOUND, Result};
+use crate::error::Result;
 use crate::groups::compatible::{Task, pass_on};
 use crate::news::{Ear, Event, now};
 use crate::receive::local_part;
+use crate::sign::{self, Sign};
 use crate::site::Site;
 
 /// How many expired messages are taken at a time.
@@ -43,7 +44,9 @@ const DEATHS: &str = "x-death";
 pub(crate) struct DeadLetters {
     site: Weak<Site>,
     ear: Weak<Ear>,
-    /// Whether the sign that the broker was not emptied has been seen.
+    /// What is gone if the broker was emptied.
+    sign: Sign,
+    /// Whether that was left at a broker already.
     seen: AtomicBool,
 }
 
@@ -53,6 +56,7 @@ impl DeadLetters {
         let letters = Arc::new(Self {
             site: Arc::downgrade(site),
             ear: Arc::downgrade(ear),
+            sign: Sign::new(),
             seen: AtomicBool::new(false),
         });
         Box::new(move |session| {
@@ -85,33 +89,18 @@ impl DeadLetters {
         let Some(site) = self.site.upgrade() else {
             return Ok(());
         };
-        let declare = async |passive| {
-            let amqp_channel = session.own_declare_channel().await?;
-            let options = QueueDeclareOptions {
-                passive,
-                ..site.topology.queue_options()
-            };
-            let sign = site.topology.data();
-            let declare = amqp_channel.queue_declare(sign, options, FieldTable::default());
-            session.bounded(declare).await
-        };
-        match declare(true).await {
-            Ok(_) => {}
-            Err(Error::Refused {
-                code: NOT_FOUND, ..
-            }) => {
-                if self.seen.load(Ordering::Relaxed) {
-                    site.counters.data_lost();
-                    tracing::warn!(
-                        broker = %session.broker(),
-                        "the broker was emptied: messages and groups that were there are gone",
-                    );
-                }
-                declare(false).await?;
-            }
-            Err(error) => return Err(error),
+        if self.sign.renew(&site.topology, session).await? {
+            return Ok(());
         }
-        self.seen.store(true, Ordering::Relaxed);
+        // Told when the next sign is there, so that it is told once.
+        self.sign.leave(&site.topology, session).await?;
+        if self.seen.swap(true, Ordering::Relaxed) {
+            site.counters.data_lost();
+            tracing::warn!(
+                broker = %session.broker(),
+                "the broker was emptied: messages and groups that were there are gone",
+            );
+        }
         Ok(())
     }
 
@@ -137,8 +126,18 @@ impl DeadLetters {
             FieldTable::default(),
         );
         let mut deliveries = session.bounded(consume).await?.ready_chunks(BATCH);
-        while let Some(batch) = deliveries.next().await {
+        let mut renewed = Instant::now();
+        loop {
+            let next = timeout_at(renewed + sign::RENEW_EVERY, deliveries.next()).await;
             let (Some(site), Some(ear)) = (self.site.upgrade(), self.ear.upgrade()) else {
+                return Ok(());
+            };
+            let Ok(next) = next else {
+                self.sign.renew(&site.topology, session).await?;
+                renewed = Instant::now();
+                continue;
+            };
+            let Some(batch) = next else {
                 return Ok(());
             };
             let batch: Result<Vec<Delivery>, lapin::Error> = batch.into_iter().collect();
@@ -155,7 +154,6 @@ impl DeadLetters {
                 acknowledge(session, &amqp_channel, last).await?;
             }
         }
-        Ok(())
     }
 }
 

@@ -42,6 +42,7 @@
 //! * `outbox`: how much room a channel has, and putting messages there.
 //! * `queues`, `beliefs`: the channels' queues and their leases, and what is believed to be there.
 //! * `receive`: the task that takes messages off the broker, and the callers that wait.
+//! * `sign`: what tells a process that the broker was emptied.
 //! * `site`: what all parts share.
 //! * `statistics`, `tally`: the statistics extension, and what it counts.
 //! * `topology`: which queues and exchanges stand for channels and groups.
@@ -62,6 +63,7 @@ mod news;
 mod outbox;
 mod queues;
 mod receive;
+mod sign;
 mod site;
 mod statistics;
 mod tally;

@@ -13,7 +13,7 @@
 //! | `P` + `asgi:news` | fanout exchange | what all processes must know: expired members, flushes |
 //! | `P` + `asgi:members` | direct exchange | the same, by the member's queue, for the groups' queues |
 //! | `P` + `asgi:reader:` + channel | queue, empty | its process reads envelopes |
-//! | `P` + `asgi:data` | queue, empty | gone if the broker was emptied |
+//! | `P` + `asgi:data:` + random | queue with one message | of one process: gone if the broker was emptied |
 //! | `P` + `asgi:names` | queue | which queues there are, for a flush |
 //! | `P` + `asgi:process:` + random | queue of one connection | what one process hears of groups |
 //!
@@ -149,9 +149,9 @@ impl Topology {
         self.name("asgi:reader:", channel)
     }
 
-    /// The queue that is gone if the broker was emptied.
-    pub(crate) fn data(&self) -> ShortString {
-        self.name("asgi:data", "")
+    /// The queue of a process whose message is gone if the broker was emptied.
+    pub(crate) fn data(&self, process: &str) -> ShortString {
+        self.name("asgi:data:", process)
     }
 
     pub(crate) fn name(&self, kind: &str, of: &str) -> ShortString {
@@ -238,8 +238,7 @@ impl Topology {
         arguments
     }
 
-    /// The arguments of a queue that holds nothing and is gone if it is not declared again for so
-    /// long.
+    /// The arguments of a queue that is a sign, and is gone if it is not declared again for so long.
     pub(crate) fn sign_arguments(life: Duration) -> FieldTable {
         let mut arguments = FieldTable::default();
         arguments.insert("x-expires".into(), integer(milliseconds(life)));

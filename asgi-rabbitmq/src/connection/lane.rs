@@ -30,6 +30,8 @@ pub(crate) enum Purpose {
 #[derive(Debug, Default)]
 struct Slot {
     open: Option<Channel>,
+    /// Its predecessor: what was acknowledged there last must not be overtaken by its end.
+    previous: Option<Channel>,
     uses: u32,
 }
 
@@ -67,7 +69,7 @@ impl Lane {
         let mut slot = self.lock();
         slot.uses += 1;
         if slot.uses > MAX_USES {
-            slot.open = None;
+            slot.previous = slot.open.take();
         }
         slot.open
             .as_ref()

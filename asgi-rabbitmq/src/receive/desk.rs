@@ -8,18 +8,17 @@ use asgiref::{Backoff, ChannelName};
 use futures_util::StreamExt as _;
 use futures_util::future::join_all;
 use futures_util::stream::select_all;
-use lapin::message::Delivery;
-use lapin::options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions};
+use lapin::options::{BasicConsumeOptions, BasicQosOptions};
 use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::{Instant, sleep};
 
 use super::Hub;
 use super::fetch::{Fetched, fetch};
-use super::parcel::{Parcel, Ready};
+use super::parcel::Ready;
 use super::state::Demand;
 use crate::connection::{Session, Side};
-use crate::error::Result;
+use crate::error::{NOT_FOUND, Result};
 
 /// First and longest pause after a failure.
 const PAUSES: (Duration, Duration) = (Duration::from_millis(20), Duration::from_secs(1));
@@ -52,7 +51,8 @@ pub(super) async fn work(hub: Arc<Hub>) {
                 );
                 let since = *failing_since.get_or_insert_with(Instant::now);
                 let patience = desk.hub.site.broker.options().connect_timeout;
-                let refused = error.code().is_some();
+                // A queue that was deleted in the meantime is declared again.
+                let refused = error.code().is_some_and(|code| code != NOT_FOUND);
                 if refused || since.elapsed() >= patience {
                     desk.hub.lock().fail(&error);
                 }
@@ -141,29 +141,27 @@ impl Desk {
         }
         let bell = Bell::hang(&self.hub, &session, &queues).await?;
         let rung = bell.wait(&self.hub, &queues).await?;
-        let Some((queue, delivery)) = rung else {
-            return bell.take_down(&session).await;
+        bell.take_down(&session).await?;
+        let Some(queue) = rung else {
+            return Ok(());
         };
-        if !self.hub.lock().is_wanted(&queue) {
-            return bell.take_down(&session).await;
-        }
-        let tag = delivery.delivery_tag;
-        bell.accept(&session, tag)
-            .await
-            .inspect_err(|_| self.hub.site.counters.interrupted_receive())?;
-        let expires = Instant::now() + self.hub.site.config.message_expiry();
-        // Whether it may stay here if its caller has just gone away.
         let alone = std::slice::from_ref(&queue);
+        let wanted = || usize::from(self.hub.lock().is_wanted(&queue));
+        let fetched = fetch(site, alone, 1, wanted).await?;
+        // Whether it may stay here if its caller has just gone away.
         let class = demand.iter().find(|demand| *demand.channels == *alone);
         let class = class.map_or(Arc::default(), |demand| Arc::clone(&demand.channels));
-        let parcel = Parcel::new(queue, delivery, expires);
-        self.hub.hand_out(&class, [Ready::Parcel(parcel)]);
+        let parcels = fetched.parcels.into_iter().map(Ready::Parcel);
+        self.hub.hand_out(&class, parcels);
         Ok(())
     }
 }
 
-/// Consumers of all queues that somebody waits for, on an AMQP channel of their own. Each gets one
-/// message at most; closing the channel puts back whatever was not accepted.
+/// Consumers of all queues that somebody waits for, on an AMQP channel of their own, which tell that
+/// there is something: each gets one message at most, and closing the channel puts all back.
+///
+/// None is accepted here, because a cluster may pass the acknowledgement on to the node of the queue
+/// later than the end of the channel, and then puts back what was accepted (RabbitMQ 4.0 does).
 struct Bell {
     amqp_channel: Channel,
     session: Arc<Session>,
@@ -208,12 +206,12 @@ impl Bell {
         })
     }
 
-    /// The first message that comes; none if there is something else to do.
+    /// The queue of the first message that comes; none if there is something else to do.
     async fn wait(
         &self,
         hub: &Hub,
         queues: &BTreeSet<&ChannelName>,
-    ) -> Result<Option<(ChannelName, Delivery)>> {
+    ) -> Result<Option<ChannelName>> {
         let consumers = self
             .consumers
             .lock()
@@ -235,7 +233,7 @@ impl Bell {
                     }
                 }
                 item = deliveries.next() => match item {
-                    Some((queue, Some(Ok(delivery)))) => return Ok(Some((queue, delivery))),
+                    Some((queue, Some(Ok(_)))) => return Ok(Some(queue)),
                     Some((_, Some(Err(error)))) => return Err(self.session.failed(error)),
                     // The queue was deleted.
                     Some((queue, None)) => {
@@ -255,19 +253,7 @@ impl Bell {
         }
     }
 
-    /// Takes the message, puts all others back, and waits until the broker has done both.
-    async fn accept(&self, session: &Session, tag: u64) -> Result<()> {
-        let (accepted, closed) = session
-            .bounded(async {
-                Ok(tokio::join!(
-                    self.amqp_channel.basic_ack(tag, BasicAckOptions::default()),
-                    self.amqp_channel.close(200, "done".into())
-                ))
-            })
-            .await?;
-        accepted.and(closed).map_err(|error| session.failed(error))
-    }
-
+    /// Puts back what came, and waits until the broker has done that.
     async fn take_down(&self, session: &Session) -> Result<()> {
         session
             .bounded(self.amqp_channel.close(200, "done".into()))

@@ -2,7 +2,7 @@
 //! that wait in this process.
 //!
 //! * While there are messages they are fetched, as many as callers wait, in one round trip. When
-//!   there are none, consumers wait for the first.
+//!   there are none, consumers wait for the first, which is then fetched.
 //! * A message is acknowledged, and the broker has seen that, before anybody gets it: it is never
 //!   delivered twice, whatever becomes of the connection.
 //! * What nobody wants any more is not acknowledged and so goes back to the head of its queue. A
@@ -19,12 +19,13 @@ mod state;
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::Instant as Clock;
+use std::time::{Duration, Instant as Clock};
 
 use asgiref::codec::Codec;
 use asgiref::{ChannelKind, ChannelName, Error as AsgiError, Message};
 use tokio::sync::{Notify, oneshot};
 use tokio::task::coop::consume_budget;
+use tokio::time::sleep;
 
 use crate::error::{Error, Result};
 use crate::groups::Readers;
@@ -35,6 +36,10 @@ use parcel::{Parcel, Ready};
 use state::State;
 
 pub(crate) use parcel::{is_envelope, local_part};
+
+/// How long the connections stay after the last message was acknowledged: within a cluster their
+/// end may overtake an acknowledgement, and the message would be delivered again.
+const PARTING: Duration = Duration::from_millis(100);
 
 /// Where callers and the task that receives meet.
 #[derive(Debug)]
@@ -123,6 +128,7 @@ impl Hub {
         for ready in kept {
             self.put_back(ready).await;
         }
+        sleep(PARTING).await;
         self.site.broker.close();
     }
 

@@ -27,6 +27,9 @@ const PROGRAMS: &str = "/usr/lib/rabbitmq/bin";
 /// fitting `erl` must come first in the search path.
 const PROGRAMS_VARIABLE: &str = "ASGI_RABBITMQ_TEST_SBIN";
 
+/// Says which file's lines are added to the configuration of every broker.
+const CONFIGURATION_VARIABLE: &str = "ASGI_RABBITMQ_TEST_CONFIGURATION";
+
 /// How long a broker may take to start; a quiet machine needs a thirtieth of it.
 const START: Duration = Duration::from_secs(120);
 
@@ -293,7 +296,12 @@ impl Broker {
             );
         }
         lines += &self.configuration;
-        lines + "\n"
+        lines += "\n";
+        if let Some(file) = env::var_os(CONFIGURATION_VARIABLE) {
+            let more = fs::read_to_string(&file);
+            lines += &more.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+        }
+        lines
     }
 
     fn spawn(&self) -> Process {
