@@ -36,6 +36,53 @@
 //! `websocket.disconnect` follows, with code 1006 for one that never opened; so in the console
 //! `runserver` shows of a rejected one HANDSHAKING, REJECT and DISCONNECT.
 //!
+//! ## Pages that send
+//!
+//! A handler of [`ApplicationBuilder::http`] sends through the request's context. As in any
+//! consumer, what it sends goes out after it has answered; what must not be lost after the answer
+//! 200 is sent with [`send_immediately`](Context::send_immediately) instead, whose error the
+//! handler sees.
+//!
+//! ```
+//! use axum::{Extension, Router, extract::Path, routing::post};
+//! use channels::asgiref::message;
+//! use channels::http::AsgiRequest;
+//!
+//! async fn thumbnail(
+//!     Extension(request): Extension<AsgiRequest>,
+//!     Path(picture): Path<i64>,
+//! ) -> Result<&'static str, String> {
+//!     let job = message! { "picture" => picture };
+//!     let thumbnails = request.context().channel("thumbnails");
+//!     thumbnails.map_err(|error| error.to_string())?.send(job);
+//!     Ok("soon")
+//! }
+//!
+//! let pages: Router = Router::new().route("/thumbnail/{picture}", post(thumbnail));
+//! ```
+//!
+//! Programs that serve nothing, such as a job at night, send with [`ChannelLayers::channel`] and
+//! [`ChannelLayers::group`].
+//!
+//! ## Channel layers
+//!
+//! Without any, an application has one in memory, for `runserver` alone. Others are given to the
+//! [builder](ApplicationBuilder::layer), as a URL on the command line (`--layer`, or the variable
+//! `CHANNEL_LAYER`), or in a TOML file (`--settings`, `CHANNEL_SETTINGS`), which `daphne` reads
+//! too:
+//!
+//! ```toml
+//! [channel_layers.default]
+//! url = "redis://10.0.0.1:6379/0"
+//! symmetric_encryption_keys = ["a secret"]
+//! channel_capacity = { "daphne.response.*!" = 10_000 }
+//! ```
+//!
+//! A server that keeps messages for several processes can lose what it keeps, by a restart for
+//! instance. Sockets stay open then, but are in no group any more. The layers say so, in the log
+//! and with `data_lost()`; what helps without any code is to [add](BufferedGroup::add) a socket to
+//! its groups with each frame that it sends, a heartbeat for instance.
+//!
 //! ## Order
 //!
 //! A worker runs up to 128 consumers [at once](WorkerBuilder::concurrency), and there may be
@@ -61,7 +108,9 @@
 //! ## Overload
 //!
 //! Channels are bounded. A frame waits in the protocol server while `websocket.receive` is full,
-//! what a consumer sends to a single channel waits for [a while](WorkerBuilder::send_timeout), and
+//! what a consumer sends to a single channel waits for [a while](WorkerBuilder::send_timeout) and
+//! is then dropped, with an error in the log that says how much, although a page has answered
+//! already; and
 //! a message to a group passes over members whose channel is full: then the layer logs a warning
 //! with the group and how many were passed over
 //! ([`DroppedDeliveries`](asgiref::DroppedDeliveries)). How much the layer used by default holds is
