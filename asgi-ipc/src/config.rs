@@ -50,6 +50,11 @@ impl Place {
         file::path(&self.directory, &self.prefix)
     }
 
+    /// What the layer is called in texts.
+    pub(crate) fn layer_name(&self) -> String {
+        format!("IpcChannelLayer(prefix={})", self.prefix)
+    }
+
     fn validate(&self) -> Result<()> {
         check_prefix(&self.prefix).map_err(|reason| Error::config(PREFIX, reason))?;
         for (option, least, value) in [
@@ -85,6 +90,21 @@ pub(crate) fn check_prefix(prefix: &str) -> std::result::Result<(), &'static str
     Ok(())
 }
 
+/// A prefix made of a text: the text, if it can be one; otherwise what can be used of it, and a
+/// number that tells it from others.
+fn prefix_of(text: &str) -> String {
+    if check_prefix(text).is_ok() {
+        return text.to_owned();
+    }
+    let usable = text.chars().filter(char::is_ascii_alphanumeric);
+    let usable: String = usable.take(MAX_PREFIX / 2).collect();
+    // FNV-1a, which every build computes alike.
+    let hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
+    });
+    format!("{usable}-{hash:016x}")
+}
+
 /// Makes an [`IpcChannelLayer`].
 ///
 /// ```no_run
@@ -115,6 +135,20 @@ impl IpcChannelLayerBuilder {
     pub fn prefix(mut self, prefix: impl Into<String>) -> Self {
         self.place.prefix = prefix.into();
         self
+    }
+
+    /// Names the segment after something: any text gives a name, and different texts different
+    /// ones.
+    ///
+    /// ```
+    /// use asgi_ipc::IpcChannelLayer;
+    ///
+    /// let builder = IpcChannelLayer::builder().named_after("shop on host:6380");
+    /// # let _ = builder;
+    /// ```
+    #[must_use]
+    pub fn named_after(self, text: &str) -> Self {
+        self.prefix(prefix_of(text))
     }
 
     /// How much memory there is for messages and channels, in bytes; 40 MiB unless set. All
@@ -307,6 +341,26 @@ mod tests {
 
     fn fault(url: &str) -> String {
         read(&url.parse().unwrap()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn any_text_makes_a_prefix_of_its_own() {
+        assert_eq!(prefix_of("shop-1"), "shop-1");
+        let texts = [
+            "",
+            "a:b",
+            "a.b",
+            "ab:",
+            "/",
+            "é",
+            &"x".repeat(300),
+            &"x".repeat(301),
+        ];
+        let made: std::collections::BTreeSet<String> = texts.map(prefix_of).into();
+        assert_eq!(made.len(), texts.len());
+        for prefix in made {
+            assert!(check_prefix(&prefix).is_ok(), "{prefix}");
+        }
     }
 
     #[test]

@@ -86,6 +86,13 @@ pub enum Error {
         /// The number of the file's owner.
         owner: u32,
     },
+    /// The segment's file was removed, by `asgi-ipc remove --force` or otherwise, while this process
+    /// used it. Processes that start later use another segment.
+    #[error("`{path}` was removed while it was in use: restart this process")]
+    Removed {
+        /// The segment's file.
+        path: PathBuf,
+    },
     /// A process has had the lock for too long.
     #[error(
         "process {pid} has been holding the segment's lock for more than five seconds: it is \

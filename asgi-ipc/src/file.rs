@@ -65,6 +65,11 @@ pub(crate) struct Opened {
 }
 
 impl Opened {
+    /// What the system says of the file.
+    pub(crate) fn metadata(&self, path: &Path) -> Result<fs::Metadata, Error> {
+        metadata(&self.file, path)
+    }
+
     /// The permissions of the segment, for files that go with it.
     pub(crate) fn mode(&self, path: &Path) -> Result<u32, Error> {
         Ok(metadata(&self.file, path)?.mode() & 0o666)

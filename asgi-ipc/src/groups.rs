@@ -56,9 +56,7 @@ impl Groups for IpcChannelLayer {
         let missed = shared.run_once(|locked| {
             locked.send_group(group.as_str(), &bytes, |name| capacities.of(name), expiry)
         })?;
-        if missed > 0 {
-            tracing::debug!(%group, missed, "members of a group have no room for a message");
-        }
+        shared.dropped.add(group, missed);
         Ok(())
     }
 }

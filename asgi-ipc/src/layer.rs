@@ -116,7 +116,7 @@ impl ChannelLayer for IpcChannelLayer {
 
 impl fmt::Display for IpcChannelLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "IpcChannelLayer(prefix={})", self.shared.place.prefix)
+        f.write_str(&self.shared.place.layer_name())
     }
 }
 

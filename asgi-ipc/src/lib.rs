@@ -70,6 +70,7 @@ mod layer;
 mod layout;
 mod lock;
 mod peers;
+mod presence;
 mod segment;
 mod shared;
 mod statistics;

@@ -1,16 +1,17 @@
 //! What all handles to one layer share: the segment, and the calls that wait.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Weak};
 use std::task::Waker;
 
 use asgiref::codec::{Codec, DEFAULT_LIMIT};
-use asgiref::{ChannelName, LayerConfig, Message};
+use asgiref::{ChannelName, DroppedDeliveries, LayerConfig, Message};
 use rand::Rng as _;
 
 use crate::config::Place;
 use crate::error::Error;
 use crate::file;
+use crate::presence::Presence;
 use crate::segment::{Checked, Segment};
 use crate::store::{Effects, Locked, Outgoing, Popped, Quick, Refused, Store, Taken};
 use crate::waiting::{Registration, Waiting};
@@ -26,7 +27,8 @@ pub(crate) struct Shared {
     pub(crate) store: Store,
     pub(crate) waiting: Waiting,
     pub(crate) watchdog: Watchdog,
-    path: PathBuf,
+    pub(crate) dropped: DroppedDeliveries,
+    presence: Presence,
     me: Weak<Self>,
 }
 
@@ -59,6 +61,8 @@ impl Shared {
             place.group_memory,
         )?;
         let store = Store::open(&path, &opened, place.file_mode, config.message_expiry())?;
+        let presence = Presence::new(path.clone(), &opened.metadata(&path)?);
+        let dropped = DroppedDeliveries::new(place.layer_name());
         let limit = store.layout().longest_message().min(DEFAULT_LIMIT);
         Ok(Arc::new_cyclic(|me| Self {
             config,
@@ -67,13 +71,14 @@ impl Shared {
             store,
             waiting: Waiting::default(),
             watchdog: Watchdog::new(),
-            path,
+            dropped,
+            presence,
             me: Weak::clone(me),
         }))
     }
 
     pub(crate) fn path(&self) -> &Path {
-        &self.path
+        self.presence.path()
     }
 
     /// Does something in the store, as [`Store::run`], and what follows from it.
@@ -88,6 +93,7 @@ impl Shared {
         &self,
         work: impl FnOnce(&Locked<'_>) -> Checked<T>,
     ) -> Result<T, Error> {
+        self.presence.check()?;
         let (result, effects) = self.store.run_once(work)?;
         self.finish(effects);
         Ok(result)
@@ -95,6 +101,7 @@ impl Shared {
 
     /// Sends a message.
     pub(crate) fn send(&self, outgoing: &Outgoing<'_>) -> Result<Result<(), Refused>, Error> {
+        self.presence.check()?;
         let (sent, effects) = self.store.send(outgoing)?;
         self.finish(effects);
         Ok(sent)

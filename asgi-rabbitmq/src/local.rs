@@ -7,6 +7,7 @@ use asgiref::config::{LayerConfigBuilder, LayerSettings};
 use asgiref::{Result, SplitChannelLayer};
 
 use crate::config::{Common, common_setters};
+use crate::connection::Address;
 use crate::counters::Figures;
 use crate::layer::RabbitmqChannelLayer;
 
@@ -63,8 +64,8 @@ impl RabbitmqLocalChannelLayerBuilder {
         self
     }
 
-    /// Makes the layer. The segment, which is called as the prefix without its colons, `asgi` if
-    /// there is none, is made or opened; nothing is connected before it is needed.
+    /// Makes the layer. The segment, which is named after the prefix (`asgi` if there is none) and
+    /// the virtual host, is made or opened; nothing is connected before it is needed.
     ///
     /// # Errors
     ///
@@ -73,11 +74,9 @@ impl RabbitmqLocalChannelLayerBuilder {
     pub fn build(mut self) -> Result<RabbitmqLocalChannelLayer> {
         let config = std::mem::take(&mut self.common.config).build()?;
         self.common.config = LayerConfigBuilder::new().config(config.clone());
-        let segment = match self.common.prefix.replace(':', "") {
-            prefix if prefix.is_empty() => SEGMENT.to_owned(),
-            prefix => prefix,
-        };
-        let mut ipc = IpcChannelLayer::builder().prefix(segment).config(config);
+        let mut ipc = IpcChannelLayer::builder()
+            .named_after(&segment_name(&self.common))
+            .config(config);
         if let Some(bytes) = self.message_memory {
             ipc = ipc.message_memory(bytes);
         }
@@ -88,6 +87,18 @@ impl RabbitmqLocalChannelLayerBuilder {
         let rabbitmq = RabbitmqChannelLayer::new(self.common.build()?);
         let layer = SplitChannelLayer::new("RabbitmqLocalChannelLayer", ipc.build()?, rabbitmq);
         Ok(RabbitmqLocalChannelLayer { layer })
+    }
+}
+
+/// What the processes of one site on this machine have in common, whichever node they use.
+fn segment_name(common: &Common) -> String {
+    let prefix = match common.prefix.trim_end_matches(':') {
+        "" => SEGMENT,
+        prefix => prefix,
+    };
+    match common.addresses.first().map_or("/", Address::vhost) {
+        "/" => prefix.to_owned(),
+        vhost => format!("{prefix}-{vhost}"),
     }
 }
 

@@ -129,9 +129,11 @@ impl RedisClusterChannelLayerBuilder {
                 format!("{{{tag}}}:"),
             )
         });
-        let shards = self.common.build(parts.collect())?;
+        let shards = self
+            .common
+            .build("RedisClusterChannelLayer", parts.collect())?;
         Ok(RedisClusterChannelLayer {
-            layer: RedisChannelLayer::new("RedisClusterChannelLayer", shards),
+            layer: RedisChannelLayer::new(shards),
         })
     }
 }

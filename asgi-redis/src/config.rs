@@ -1,7 +1,7 @@
 //! The builder and what a URL or a TOML table may say; shares its vocabulary with every layer.
 
 use asgiref::config::{EncryptionKeys, LayerConfigBuilder, LayerSettings, Options};
-use asgiref::{Error, LayerConfig, Result};
+use asgiref::{DroppedDeliveries, Error, LayerConfig, Result};
 
 use crate::connection::{Address, Command, ConnectionOptions, PORT, Resolver, Server};
 use crate::counters::Counters;
@@ -56,8 +56,13 @@ impl Common {
         Ok(common)
     }
 
-    /// The servers and how they are used: each with what is added to its prefixes.
-    pub(crate) fn build(self, servers: Vec<(Box<dyn Resolver>, String)>) -> Result<Shards> {
+    /// The servers and how they are used, each with what is added to its prefixes, for a layer of
+    /// the type `kind`.
+    pub(crate) fn build(
+        self,
+        kind: &str,
+        servers: Vec<(Box<dyn Resolver>, String)>,
+    ) -> Result<Shards> {
         self.connection.validate()?;
         for (option, prefix) in [
             ("prefix", &self.prefix),
@@ -92,7 +97,14 @@ impl Common {
                 }
             })
             .collect();
+        let names: Vec<String> = all
+            .iter()
+            .map(|shard| shard.server.name().to_string())
+            .collect();
+        let name = format!("{kind}({})", names.join(", "));
         Ok(Shards {
+            dropped: DroppedDeliveries::new(&name),
+            name,
             ring: Ring::new(all.len()),
             all,
             config,
@@ -246,8 +258,8 @@ impl RedisChannelLayerBuilder {
         let servers = hosts
             .into_iter()
             .map(|host| (Box::new(host) as Box<dyn Resolver>, String::new()));
-        let shards = self.common.build(servers.collect())?;
-        Ok(RedisChannelLayer::new("RedisChannelLayer", shards))
+        let shards = self.common.build("RedisChannelLayer", servers.collect())?;
+        Ok(RedisChannelLayer::new(shards))
     }
 }
 

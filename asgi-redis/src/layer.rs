@@ -42,23 +42,15 @@ pub struct RedisChannelLayer {
 pub(crate) struct Inner {
     pub(crate) shards: Arc<Shards>,
     pub(crate) hub: Arc<Hub>,
-    /// What the layer is called in texts: its type and its servers.
-    pub(crate) name: String,
 }
 
 impl RedisChannelLayer {
-    pub(crate) fn new(kind: &str, shards: Shards) -> Self {
-        let servers: Vec<String> = shards
-            .all
-            .iter()
-            .map(|shard| shard.server.name().to_string())
-            .collect();
+    pub(crate) fn new(shards: Shards) -> Self {
         let shards = Arc::new(shards);
         Self {
             inner: Arc::new(Inner {
                 hub: Arc::new(Hub::new(Arc::clone(&shards))),
                 shards,
-                name: format!("{kind}({})", servers.join(", ")),
             }),
         }
     }
@@ -203,14 +195,14 @@ pub(crate) fn read_dead(queue: &str, reply: Reply) -> Option<Vec<Dead>> {
 
 impl fmt::Display for RedisChannelLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.inner.name)
+        f.write_str(&self.inner.shards.name)
     }
 }
 
 impl fmt::Debug for RedisChannelLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RedisChannelLayer")
-            .field("servers", &self.inner.name)
+            .field("servers", &self.inner.shards.name)
             .field("config", &self.inner.shards.config)
             .finish_non_exhaustive()
     }

@@ -80,8 +80,8 @@ impl RedisLocalChannelLayerBuilder {
         self
     }
 
-    /// Makes the layer. The segment, which is called as the prefix without its colons, is made or
-    /// opened; nothing is connected before it is needed.
+    /// Makes the layer. The segment, which is named after the prefix and the servers' ports and
+    /// databases, is made or opened; nothing is connected before it is needed.
     ///
     /// # Errors
     ///
@@ -93,8 +93,10 @@ impl RedisLocalChannelLayerBuilder {
         }
         let config = std::mem::take(&mut self.common.config).build()?;
         self.common.config = LayerConfigBuilder::new().config(config.clone());
+        let suffixes: String = self.hosts.iter().map(Address::suffix).collect();
+        let prefix = self.common.prefix.trim_end_matches(':');
         let mut ipc = IpcChannelLayer::builder()
-            .prefix(self.common.prefix.replace(':', ""))
+            .named_after(&format!("{prefix}{suffixes}"))
             .config(config);
         if let Some(bytes) = self.message_memory {
             ipc = ipc.message_memory(bytes);

@@ -150,9 +150,11 @@ impl RedisSentinelChannelLayerBuilder {
             };
             (Box::new(resolver) as Box<dyn Resolver>, String::new())
         });
-        let shards = self.common.build(servers.collect())?;
+        let shards = self
+            .common
+            .build("RedisSentinelChannelLayer", servers.collect())?;
         Ok(RedisSentinelChannelLayer {
-            layer: RedisChannelLayer::new("RedisSentinelChannelLayer", shards),
+            layer: RedisChannelLayer::new(shards),
         })
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use asgiref::codec::Codec;
-use asgiref::{ChannelName, LayerConfig};
+use asgiref::{ChannelName, DroppedDeliveries, LayerConfig};
 
 use crate::connection::{Command, Server};
 use crate::counters::Counters;
@@ -26,6 +26,9 @@ pub(crate) struct Shard {
 /// The servers and how they are used.
 #[derive(Debug)]
 pub(crate) struct Shards {
+    /// What the layer is called in texts: its type and its servers.
+    pub(crate) name: String,
+    pub(crate) dropped: DroppedDeliveries,
     pub(crate) all: Vec<Shard>,
     pub(crate) ring: Ring,
     pub(crate) config: LayerConfig,

@@ -126,7 +126,7 @@ impl Locked<'_> {
         message: &[u8],
         capacity_of: impl Fn(&str) -> usize,
         expiry: Duration,
-    ) -> Checked<u32> {
+    ) -> Checked<u64> {
         self.give_back_a_little()?;
         let numbers = self.memberships_of(group)?;
         if numbers.is_empty() {
@@ -135,7 +135,7 @@ impl Locked<'_> {
         let body = self.store_body_or_reclaim(message)?;
         let expires = self.now.after(expiry);
         let mut capacities: HashMap<u32, usize> = HashMap::new();
-        let mut missed = 0;
+        let mut missed = 0_u64;
         for number in numbers {
             let Some((channel, _)) = self.member(number)? else {
                 continue;

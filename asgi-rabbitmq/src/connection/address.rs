@@ -26,6 +26,11 @@ pub(crate) struct Address {
 }
 
 impl Address {
+    /// The virtual host.
+    pub(crate) fn vhost(&self) -> &str {
+        &self.vhost
+    }
+
     /// The addresses that the location part of a URL means: one for each host.
     pub(crate) fn of_location(settings: &LayerSettings) -> Result<Vec<Self>> {
         let tls = settings.scheme().starts_with("amqps");

@@ -44,6 +44,20 @@ impl Address {
         }
     }
 
+    /// What tells a server from others that processes of one machine use, whatever they call its
+    /// host: its port and database, unless these are the usual ones.
+    pub(crate) fn suffix(&self) -> String {
+        let mut suffix = String::new();
+        match self.place {
+            Place::Tcp { port, .. } if port != PORT => suffix.push_str(&format!("-{port}")),
+            Place::Tcp { .. } | Place::Unix(_) => {}
+        }
+        if self.database != 0 {
+            suffix.push_str(&format!("-db{}", self.database));
+        }
+        suffix
+    }
+
     /// The servers that a URL names, which may list several hosts.
     pub(crate) fn all_of(settings: &LayerSettings, default_port: u16) -> Result<Vec<Self>> {
         let mut options = settings.options().clone();

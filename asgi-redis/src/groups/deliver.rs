@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use asgiref::codec::envelope;
-use asgiref::{ChannelKind, ChannelName, Error as LayerError, Result};
+use asgiref::{ChannelKind, ChannelName, Error as LayerError, GroupName, Result};
 use futures_util::future::join_all;
 
 use crate::connection::{Command, Reply};
@@ -121,14 +121,11 @@ impl Outcome {
         Some((delivered.as_int()?, u64::try_from(full.as_int()?).ok()?))
     }
 
-    /// Counts what was missed, and makes known what expired.
-    pub(super) async fn note(&self, shards: &Shards) -> Result<()> {
+    /// Counts and tells what was missed, and makes known what expired.
+    pub(super) async fn note(&self, shards: &Shards, group: &GroupName) -> Result<()> {
         if self.missed > 0 {
             shards.counters.group_full(self.missed);
-            tracing::debug!(
-                members = self.missed,
-                "members of a group missed a message: channel full"
-            );
+            shards.dropped.add(group, self.missed);
         }
         Ok(shards.expire(&self.dead).await?)
     }
@@ -140,6 +137,7 @@ impl Outcome {
 /// on the next one in the next round, if its share is used up.
 pub(super) async fn deliver(
     shards: &Arc<Shards>,
+    group: &GroupName,
     bodies: &Bodies<'_>,
     pass: &Pass,
     round: usize,
@@ -192,7 +190,7 @@ pub(super) async fn deliver(
         failed = failed.or(answer.err());
     }
     // Also if one of several servers failed.
-    outcome.note(shards).await?;
+    outcome.note(shards, group).await?;
     match failed {
         Some(error) => Err(error.into()),
         None => Ok(outcome),

@@ -137,7 +137,7 @@ async fn serve(
     for round in 0..shards.ring.len() {
         let mut full = Vec::new();
         while let Some(mut pass) = passes.pop() {
-            let outcome = deliver(shards, bodies, &pass, round).await?;
+            let outcome = deliver(shards, group, bodies, &pass, round).await?;
             passes.extend(second_look(shards, group, &outcome, pass.form).await?);
             if !outcome.not_readers.is_empty() {
                 for channel in &outcome.not_readers {

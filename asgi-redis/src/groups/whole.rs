@@ -55,7 +55,7 @@ pub(super) async fn deliver(
         return Ok(None);
     }
     let whole = read(shards, reply).ok_or_else(|| misunderstood(shard))?;
-    whole.outcome.note(shards).await?;
+    whole.outcome.note(shards, group).await?;
     Ok(Some(whole))
 }
 
