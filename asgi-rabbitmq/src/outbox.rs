@@ -17,7 +17,7 @@ use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use asgiref::ChannelName;
+use asgiref::{Backoff, ChannelName};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use lapin::options::{QueueDeclareOptions, QueuePurgeOptions};
@@ -41,9 +41,13 @@ const FRESH: Duration = Duration::from_millis(20);
 /// How long a turn lasts at most.
 const TURN: Duration = Duration::from_secs(2);
 
-/// How long a turn is waited for. After that the channel is filled without one: a limit that is
-/// exceeded a little is better than a site that stands still.
-const TURN_PATIENCE: Duration = Duration::from_millis(500);
+/// How long a turn is waited for, which is longer than that of a process lasts that died. After
+/// that the channel is filled without one: a limit that is exceeded a little is better than a site
+/// that stands still.
+const TURN_PATIENCE: Duration = Duration::from_secs(5);
+
+/// The pauses between two questions whose turn it is.
+const TURN_PAUSES: (Duration, Duration) = (Duration::from_millis(1), Duration::from_millis(20));
 
 /// How many channels' lengths are remembered.
 const MAX_REMEMBERED: usize = 4096;
@@ -256,27 +260,45 @@ impl Runner {
             self.heard(length + parcels.len());
             return Ok(parcels.len());
         }
-        let turn = Turn::take(site, &session, &amqp_channel, self.queue.as_str());
-        let (turn, recorded) = tokio::join!(turn, recording);
-        let turn = turn?;
-        let sent = async {
-            recorded?;
-            let length = self.ask(&session).await?;
-            let sent = parcels.len().min(capacity.saturating_sub(length));
-            publish(
-                topology,
-                &session,
-                &amqp_channel,
-                &self.queue,
-                &parcels[..sent],
-            )
-            .await?;
-            self.heard(length + sent);
-            Ok(sent)
-        }
-        .await;
-        turn.end(&session, &amqp_channel).await;
+        let filling = self.fill(&session, &amqp_channel, capacity, parcels);
+        let (sent, recorded) = tokio::join!(filling, recording);
+        recorded?;
         sent
+    }
+
+    /// Fills the channel up when it is this process's turn; returns how many were sent.
+    async fn fill(
+        &self,
+        session: &Arc<Session>,
+        amqp_channel: &Channel,
+        capacity: usize,
+        parcels: &[&Parcel],
+    ) -> Result<usize> {
+        let site = &self.outbox.site;
+        let give_up = Instant::now() + TURN_PATIENCE;
+        loop {
+            let queue = self.queue.as_str();
+            let turn = Turn::take(site, session, amqp_channel, queue, give_up).await?;
+            let sent = async {
+                let length = self.ask(session).await?;
+                // If the answer took so long that it may be another's turn by now, what it says
+                // does not hold.
+                if turn.may_be_over() {
+                    return Ok(None);
+                }
+                let sent = parcels.len().min(capacity.saturating_sub(length));
+                let topology = &site.topology;
+                let parcels = &parcels[..sent];
+                publish(topology, session, amqp_channel, &self.queue, parcels).await?;
+                self.heard(length + sent);
+                Ok(Some(sent))
+            }
+            .await;
+            turn.end(session, amqp_channel).await;
+            if let Some(sent) = sent? {
+                return Ok(sent);
+            }
+        }
     }
 
     /// How many messages wait on the queue.
@@ -372,9 +394,10 @@ impl Turn {
         session: &Arc<Session>,
         amqp_channel: &Channel,
         channel: &str,
+        give_up: Instant,
     ) -> Result<Self> {
         let queue = site.topology.turn(channel);
-        let begin = Instant::now();
+        let mut pauses = Backoff::new(TURN_PAUSES.0, TURN_PAUSES.1);
         loop {
             let asked = Instant::now();
             let (declared, confirmed) = tokio::join!(
@@ -401,17 +424,22 @@ impl Turn {
                     since: Some(asked),
                 });
             }
-            if begin.elapsed() >= TURN_PATIENCE {
+            if Instant::now() >= give_up {
                 tracing::debug!(channel, "gave up waiting for the turn to fill a channel");
                 return Ok(Self { queue, since: None });
             }
-            sleep(Duration::from_micros(rand::random_range(500..3000))).await;
+            sleep(pauses.next_pause()).await;
         }
     }
 
+    /// Whether it took so long that the next one may have begun.
+    fn may_be_over(&self) -> bool {
+        self.since.is_some_and(|since| since.elapsed() > TURN / 2)
+    }
+
     async fn end(self, session: &Arc<Session>, amqp_channel: &Channel) {
-        // If it took so long that the turn may be another's already, it ends by itself.
-        if self.since.is_none_or(|since| since.elapsed() > TURN / 2) {
+        // One that was not had, or that may be another's already, ends by itself.
+        if self.since.is_none() || self.may_be_over() {
             return;
         }
         let purge = amqp_channel.queue_purge(self.queue, QueuePurgeOptions::default());

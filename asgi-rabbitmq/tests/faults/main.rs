@@ -4,6 +4,9 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+#[path = "../../../conformance/support/faults/network.rs"]
+mod network;
+
 mod brokers;
 mod clusters;
 mod connections;

@@ -42,6 +42,11 @@ impl Stage {
         self.through(&self.to_receiver)
     }
 
+    /// A receiver that soon notices when an idle connection is dead, as all of them do.
+    pub(crate) fn alert_receiver(&self) -> RedisChannelLayer {
+        self.receiver()
+    }
+
     pub(crate) async fn traffic(&self) -> Traffic {
         let traffic = Traffic::start(self.sender(), self.receiver());
         traffic.expect_flowing().await;
