@@ -8,6 +8,7 @@ use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::{FileTypeExt as _, OpenOptionsExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use rustix::fs::{CWD, Mode, OFlags, mkfifoat};
@@ -23,6 +24,8 @@ pub(crate) struct Peers {
     id: u64,
     /// The user and the group the segment belongs to.
     owner: (u32, u32),
+    /// The place this client has.
+    mine: AtomicU32,
     /// Pipes of others, open for writing.
     open: Mutex<HashMap<u32, File>>,
 }
@@ -33,6 +36,7 @@ impl Peers {
             segment: segment.to_owned(),
             id,
             owner,
+            mine: AtomicU32::new(0),
             open: Mutex::new(HashMap::new()),
         }
     }
@@ -57,6 +61,7 @@ impl Peers {
             match pipe.try_lock() {
                 Ok(()) => {
                     drain(&mut pipe);
+                    self.mine.store(slot, Ordering::Relaxed);
                     return Ok((slot, pipe));
                 }
                 Err(TryLockError::WouldBlock) => {}
@@ -94,8 +99,14 @@ impl Peers {
         });
         match alive {
             Ok(alive) => alive,
-            Err(error) => error.kind() != io::ErrorKind::NotFound,
+            Err(error) => error.kind() != io::ErrorKind::NotFound || self.are_removed(),
         }
+    }
+
+    /// Whether somebody has removed the pipes of those that are alive: this client's is gone.
+    fn are_removed(&self) -> bool {
+        let mine = self.mine.load(Ordering::Relaxed);
+        !wake_path(&self.segment, self.id, mine).exists()
     }
 
     /// Wakes the client. A pipe that is full wakes as well.

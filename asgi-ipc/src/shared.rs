@@ -114,6 +114,7 @@ impl Shared {
         if channels.is_empty() {
             return Ok(None);
         }
+        self.presence.check()?;
         loop {
             let Some((index, popped)) = self.take(channels)? else {
                 return Ok(None);
@@ -241,7 +242,7 @@ impl Shared {
         };
         let left = self.store.receive(leave, read_any);
         drop(queues);
-        let (popped, effects) = left?;
+        let (popped, effects) = left.inspect_err(|error| self.look_again(error))?;
         self.finish(effects);
         Ok(popped)
     }
@@ -293,6 +294,7 @@ impl Shared {
                 }
                 Err(error) => {
                     tracing::error!(%error, "messages may wait although they are waited for");
+                    self.look_again(&error);
                     return;
                 }
             }
@@ -308,6 +310,14 @@ impl Shared {
         });
         if let Err(error) = looked {
             tracing::error!(%error, "cannot look after messages of processes that ended");
+            self.look_again(&error);
+        }
+    }
+
+    /// What could not be done because a process was stopped is done when it goes on.
+    fn look_again(&self, error: &Error) {
+        if matches!(error, Error::Stuck { .. }) {
+            self.watchdog.tell(&self.me);
         }
     }
 }

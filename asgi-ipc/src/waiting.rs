@@ -228,10 +228,14 @@ impl Queues {
         locked: &Locked<'_>,
         wakers: &mut Vec<Waker>,
     ) -> Checked<()> {
-        let channels = match locked.take_news()? {
+        let mut channels = match locked.take_news()? {
             News::Of(channels) => channels,
-            News::All => self.calls.keys().cloned().collect(),
+            News::All => Vec::new(),
         };
+        // A record that was told of may be that of another channel by now.
+        if !channels.iter().all(|name| self.waits_for(name)) || channels.is_empty() {
+            channels.extend(self.calls.keys().cloned());
+        }
         channels
             .iter()
             .try_for_each(|channel| self.wake(channel, locked, wakers))

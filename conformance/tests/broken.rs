@@ -162,7 +162,7 @@ faults! {
         cancelled_receive_passes_its_message_on
     ]
     wakes_for_first_message: WakesForFirstMessage => [each_message_wakes_one_reader]
-    try_receive_waits: TryReceiveWaits => [try_receive_returns_at_once group_of_a_thousand]
+    try_receive_waits: TryReceiveWaits => [try_receive_returns_at_once]
     empty_list_fails: EmptyListFails => [receive_empty_list]
     empty_list_takes_all: EmptyListTakesAll => [receive_empty_list]
     serves_in_order: ServesInOrder => [

@@ -36,7 +36,8 @@ impl Locked<'_> {
             self.rebuild()?;
         }
         self.bury_the_dead()?;
-        self.wake_forgotten()
+        self.wake_forgotten()?;
+        self.wake_again()
     }
 
     /// Gives the client's record back.
@@ -159,6 +160,7 @@ impl Locked<'_> {
     /// Wakes the next client in turn.
     fn wake_next(&self, channel: Channel) -> Checked<bool> {
         if !self.is_waited_for(channel)? {
+            self.wake_last_again(channel)?;
             return Ok(false);
         }
         let last = self.get(channel.at + channel::WOKEN)? % MAX_CLIENTS;
@@ -172,6 +174,23 @@ impl Locked<'_> {
             }
         }
         Ok(false)
+    }
+
+    /// Wakes the client that was woken last once more if it has not looked.
+    fn wake_last_again(&self, channel: Channel) -> Checked<()> {
+        let last = self.get(channel.at + channel::WOKEN)?;
+        if last == self.store.slot {
+            return Ok(());
+        }
+        let Ok(at) = self.layout().clients.at(last) else {
+            return Ok(());
+        };
+        let signalled = at + client::SIGNALLED;
+        if self.is_overdue(signalled)? {
+            self.set(signalled, self.milliseconds())?;
+            self.wake_later(last);
+        }
+        Ok(())
     }
 
     fn notify(&self, slot: u32, channel: Channel) -> Checked<()> {

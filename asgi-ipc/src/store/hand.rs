@@ -89,7 +89,7 @@ impl Hand {
 
 impl Cells {
     const fn has_room(&self) -> bool {
-        self.numbers.len() < client::HELD_MAX
+        self.numbers.len() < 3 * self.batch
     }
 
     /// Writes a number down after those that are at hand.

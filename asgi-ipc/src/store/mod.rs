@@ -134,7 +134,8 @@ impl Store {
         &self,
         work: impl FnMut(&Locked<'_>) -> Checked<T>,
     ) -> Result<(T, Effects), Error> {
-        self.run_with(self.hand(), Time::now(), work, |result, _| result)
+        let now = Time::now();
+        self.run_with(self.hand(), now, work, |result, _| result)
     }
 
     /// Sends a message: it is written before the lock is asked for, as far as there is enough at
@@ -160,7 +161,8 @@ impl Store {
         read: impl FnOnce(T, &Segment) -> Checked<R>,
     ) -> Result<(R, Effects), Error> {
         let read = |taken, _: &Hand| read(taken, &self.segment);
-        let (read, effects) = self.run_with(self.hand(), Time::now(), work, read)?;
+        let now = Time::now();
+        let (read, effects) = self.run_with(self.hand(), now, work, read)?;
         Ok((read?, effects))
     }
 

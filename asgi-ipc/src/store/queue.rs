@@ -121,6 +121,15 @@ pub(super) fn take(queue: &impl Queue, front: Front, node: u32) -> Checked<bool>
     Ok(true)
 }
 
+/// A queue without an oldest place is open, and has no newest one. Under the lock.
+pub(super) fn check_empty(queue: &impl Queue, front: Front) -> Checked<()> {
+    if front.is_empty() && queue.tail()? == 0 {
+        Ok(())
+    } else {
+        Err(Damage("a queue has an end and no beginning"))
+    }
+}
+
 /// What came of trying to take a place without the lock.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Attempt {

@@ -69,11 +69,12 @@ impl Store {
     }
 
     fn try_quickly(&self, name: &[u8]) -> Checked<Quick> {
-        let now = Time::now();
         let Some(channel) = self.find_hashed_channel(name, hash(self.seed, name))? else {
             return Ok(Quick::Unsure);
         };
         let mut hand = self.hand();
+        // Now: others of this process may have had what is at hand for long.
+        let now = Time::now();
         let queue = self.queue(channel);
         for _ in 0..TRIES {
             let front = queue.front()?;
@@ -167,6 +168,11 @@ impl Locked<'_> {
                 return Ok(None);
             };
             let short = self.store.short(node)?;
+            let expires = self.layout().nodes.at(node)? + node::EXPIRES;
+            // It need not be the one that was found fresh.
+            if self.get_time(expires)? <= self.now {
+                continue;
+            }
             if !queue::take(&queue, front, node)? {
                 continue;
             }
@@ -219,12 +225,20 @@ impl Locked<'_> {
 
     /// When the oldest message was sent, and when it is over.
     pub(super) fn oldest(&self, channel: Channel) -> Checked<Option<(Time, Time)>> {
-        let Some(node) = self.store.queue(channel).front()?.oldest() else {
-            return Ok(None);
-        };
-        let at = self.layout().nodes.at(node)?;
-        let (sent, expires) = (at + node::SENT, at + node::EXPIRES);
-        Ok(Some((self.get_time(sent)?, self.get_time(expires)?)))
+        let queue = self.store.queue(channel);
+        loop {
+            let front = queue.front()?;
+            let Some(node) = front.oldest() else {
+                return Ok(None);
+            };
+            let at = self.layout().nodes.at(node)?;
+            let sent = self.get_time(at + node::SENT)?;
+            let expires = self.get_time(at + node::EXPIRES)?;
+            // Whoever takes it meanwhile may write another message there.
+            if queue.front()? == front {
+                return Ok(Some((sent, expires)));
+            }
+        }
     }
 
     /// Takes out what is expired. The memberships end that began before a message expired: nobody
@@ -234,7 +248,7 @@ impl Locked<'_> {
         loop {
             let front = queue.front()?;
             let Some(node) = front.oldest() else {
-                return Ok(());
+                return queue::check_empty(&queue, front);
             };
             let at = self.layout().nodes.at(node)?;
             let expires = self.get_time(at + node::EXPIRES)?;

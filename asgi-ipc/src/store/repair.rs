@@ -137,7 +137,8 @@ impl Locked<'_> {
         self.check_body(body, kept)?;
         self.keep_local(at + node::LOCAL, kept)?;
         self.keep_body(body, kept)?;
-        // Whether the body is in other queues as well is not known yet.
+        // Whether the body is in other queues as well is not known yet. Until it is, nobody takes
+        // the message without the lock, although its queue may be open already.
         self.set(at + node::ALONE, 0)
     }
 
@@ -251,7 +252,10 @@ impl Locked<'_> {
     /// Marks what the living have at hand.
     fn keep_held(&self, kept: &mut Kept) -> Checked<()> {
         let mut twice = false;
-        for (slot, ..) in self.clients()? {
+        let mut clients = self.clients()?;
+        // What others only note, and do not get, may be at hand here.
+        clients.sort_by_key(|(slot, ..)| *slot != self.store.slot);
+        for (slot, ..) in clients {
             let mine = slot == self.store.slot;
             if !mine && !self.store.peers.is_alive(slot) {
                 continue;

@@ -27,6 +27,7 @@ pub(crate) struct Address {
 
 impl Address {
     /// The virtual host.
+    #[cfg(feature = "local")]
     pub(crate) fn vhost(&self) -> &str {
         &self.vhost
     }

@@ -46,6 +46,7 @@ impl Address {
 
     /// What tells a server from others that processes of one machine use, whatever they call its
     /// host: its port and database, unless these are the usual ones.
+    #[cfg(feature = "local")]
     pub(crate) fn suffix(&self) -> String {
         let mut suffix = String::new();
         match self.place {
