@@ -13,6 +13,8 @@ mod flush;
 mod groups;
 mod hand;
 mod messages;
+#[cfg(test)]
+mod mishaps;
 mod names;
 mod overview;
 mod pools;

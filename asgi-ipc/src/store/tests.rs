@@ -300,7 +300,7 @@ fn operations() -> impl Strategy<Value = Vec<(Operation, Option<u64>)>> {
     proptest::collection::vec((operation, death), 1..60)
 }
 
-fn open(directory: &std::path::Path) -> Store {
+pub(super) fn open(directory: &std::path::Path) -> Store {
     let path = file::path(directory, "model");
     let opened = file::open_or_create(&path, 0o600, MIN_MESSAGE_MEMORY, MIN_GROUP_MEMORY).unwrap();
     Store::open(&path, &opened, 0o600, HOUR).unwrap()
