@@ -66,16 +66,20 @@ impl DeadLetters {
 
     async fn work(self: Arc<Self>, session: Arc<Session>) {
         let mut backoff = Backoff::new(PAUSES.0, PAUSES.1);
+        let mut refused = false;
         while session.is_alive() {
             let worked = match self.look_for_data(&session).await {
                 Ok(()) => self.consume(&session).await,
                 Err(error) => Err(error),
             };
             if let Err(error) = worked {
-                tracing::debug!(
-                    error = &error as &dyn std::error::Error,
-                    "cannot take expired messages",
-                );
+                let cause = &error as &dyn std::error::Error;
+                // A refusal does not go away by itself.
+                if error.code().is_some() && !std::mem::replace(&mut refused, true) {
+                    tracing::warn!(error = cause, "cannot take expired messages");
+                } else {
+                    tracing::debug!(error = cause, "cannot take expired messages");
+                }
             }
             if self.site.strong_count() == 0 {
                 return;

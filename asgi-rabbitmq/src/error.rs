@@ -77,6 +77,11 @@ pub enum Error {
 
 /// Access refused: the user may not, or another connection has it for itself.
 pub(crate) const ACCESS_REFUSED: u16 = 403;
+/// A queue or an exchange is there already, and declared in another way.
+const PRECONDITION_FAILED: u16 = 406;
+/// What to do about that.
+const ALIKE: &str = "all processes need the same `expiry`, `group_expiry`, `groups` and \
+                     `durable_queues`; queues made with others go when nobody uses them for a while";
 /// There is no such queue or exchange.
 pub(crate) const NOT_FOUND: u16 = 404;
 
@@ -86,10 +91,16 @@ impl Error {
         if let ErrorKind::ProtocolError(refusal) = error.kind()
             && let AMQPErrorKind::Soft(_) = refusal.kind()
         {
+            let code = refusal.get_id();
+            let said = refusal.get_message().as_str();
             return Self::Refused {
                 broker: Arc::clone(broker),
-                code: refusal.get_id(),
-                message: refusal.get_message().as_str().into(),
+                code,
+                message: if code == PRECONDITION_FAILED {
+                    format!("{said} ({ALIKE})").into()
+                } else {
+                    said.into()
+                },
             };
         }
         Self::Lost {

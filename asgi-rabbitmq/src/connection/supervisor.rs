@@ -228,11 +228,13 @@ impl Supervisor {
                     }
                 }
                 Err(error) => {
-                    tracing::debug!(
-                        error = &error as &dyn std::error::Error,
-                        "cannot connect to the broker",
-                    );
-                    broker.lock().failure = Some(error);
+                    let before = broker.lock().failure.replace(error.clone());
+                    let error = &error as &dyn std::error::Error;
+                    if before.is_none() {
+                        tracing::warn!(error, "cannot connect to the broker; trying again");
+                    } else {
+                        tracing::debug!(error, "cannot connect to the broker");
+                    }
                 }
             }
             sleep(backoff.next_pause()).await;
