@@ -107,6 +107,11 @@ mode!(cluster: durable, at three_nodes, ignore {
     names_are_free: "the broker keeps names that begin with `amq.` to itself",
 });
 
+// The other queues and the other form of bodies.
+mode!(encrypted_cluster: encrypted, at three_nodes, ignore {
+    names_are_free: "the broker keeps names that begin with `amq.` to itself",
+});
+
 /// Groups in the form of Python's layer.
 fn compatible() -> RabbitmqChannelLayerBuilder {
     builder().groups(GroupsForm::Compatible)
